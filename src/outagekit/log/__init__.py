@@ -1,0 +1,1 @@
+"""The incident log: one append-only, hash-chained file per run (docs/log-format.md)."""

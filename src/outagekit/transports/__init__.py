@@ -1,0 +1,1 @@
+"""How a command reaches an endpoint and what honestly came of it."""

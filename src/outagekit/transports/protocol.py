@@ -1,0 +1,135 @@
+"""The seam between the engine and the wire: one method each for what a step can need.
+
+Expected remote failures are values (`Failure`), never exceptions. A transport is used by one
+thread at a time, except `abort`, which any thread may call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from outagekit.events import EndState, FailureKind, end_state_of
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, str], None]
+"""Called with redacted text as it arrives; must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something could not be done. `sent`: a command of ours may have been executed."""
+
+    kind: FailureKind
+    detail: str
+    """One sentence for a person, redacted."""
+    sent: bool = False
+
+    @property
+    def state(self) -> EndState:
+        """The end state this failure leads to."""
+        return end_state_of(self.kind, sent=self.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each phase may take, in seconds. Source: DESIGN §9."""
+
+    resolve_s: float = 5.0
+    connect_s: float = 10.0
+    handshake_s: float = 15.0
+    auth_s: float = 20.0
+    accept_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one command."""
+
+    run_s: float = 300.0
+    """From the moment the endpoint took the command; then a timeout with `sent=True`."""
+    keep_bytes: int = 1024 * 1024
+    """How much of each stream is kept; all of it is read and counted."""
+    accept_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute: a program's command line in the remote account's shell, and its input."""
+
+    line: str
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One stream of a command: decoded, redacted, capped."""
+
+    text: str = ""
+    size_bytes: int = 0
+    """As sent by the endpoint, before the cap."""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a command: an exit code, or a failure, never both."""
+
+    exit_code: int | None
+    stdout: Captured = field(default_factory=Captured)
+    stderr: Captured = field(default_factory=Captured)
+    duration_ms: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An authenticated connection to the right machine."""
+
+    machine_id: str
+    """Empty if the endpoint has none to tell."""
+    key: str
+    """Fingerprint of its host key or certificate, `SHA256:…`."""
+    first_contact: bool = False
+    """The machine id was not known before; it is pinned from now on."""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A file that was put or fetched."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Transport(Protocol):
+    """A connection to one endpoint."""
+
+    def open(self) -> Opened | Failure:
+        """Connect, prove the machine's identity, authenticate. Again after `close` is allowed."""
+        ...
+
+    def execute(
+        self, command: Command, limits: Limits, on_output: OnOutput | None = None
+    ) -> Outcome:
+        """Run a command to its end, its deadline, or the loss of the connection."""
+        ...
+
+    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+        """Write a file on the endpoint, whole or not at all; proven by SHA-256 of what was sent."""
+        ...
+
+    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+        """Copy a file of the endpoint into the new local file `into`; over `max_bytes` is `size`."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection from outside; a blocked call returns soon with `lost`."""
+        ...
+
+    def close(self) -> None:
+        """End the connection. Never raises, never blocks for more than a second."""
+        ...
