@@ -9,7 +9,7 @@ Text that comes from an endpoint is redacted before it becomes part of an event.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NewType, Union
+from typing import Any, Literal, NewType, Union
 
 import msgspec
 
@@ -19,6 +19,10 @@ StepId = NewType("StepId", str)
 RunId = NewType("RunId", str)
 AttemptId = NewType("AttemptId", str)
 """One execution of one step on one endpoint; executed at most once, ever."""
+
+OperatingSystem = Literal["linux", "macos", "windows"]
+Allow = Literal["diagnose", "collect", "remediate", "reboot"]
+"""What an agreement can allow, and what a step needs."""
 
 
 class EndState(StrEnum):
@@ -197,6 +201,15 @@ class StepFinished(Event, tag="step.finished"):
     retry_in_ms: int | None = None
 
 
+class StepInDoubt(Event, tag="step.in_doubt"):
+    """The step was started and nobody waits for its end any more: it may or may not have happened."""
+
+    endpoint: EndpointId
+    step: StepId
+    attempt: AttemptId
+    why: str
+
+
 class EndpointKeyTrusted(Event, tag="endpoint.key_trusted"):
     """A machine id was seen for the first time over a trusted key and is pinned from now on."""
 
@@ -284,6 +297,7 @@ AnyEvent = Union[  # noqa: UP007  (a name for the decoder, made at run time)
     StepStarted,
     StepPart,
     StepFinished,
+    StepInDoubt,
     EndpointKeyTrusted,
     EvidenceSaved,
     Note,

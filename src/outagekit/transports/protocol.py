@@ -11,11 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 from outagekit.events import EndState, FailureKind, end_state_of
+from outagekit.inventory.model import Credential, Endpoint, Site
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
 """Called with redacted text as it arrives; must not block."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint with everything needed to reach it; secrets are references."""
+
+    endpoint: Endpoint
+    credential: Credential | None = None
+    """None: the technician's SSH agent and default keys, as `ssh` itself would do."""
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,11 @@ class Transport(Protocol):
         """Connect, prove the machine's identity, authenticate. Again after `close` is allowed."""
         ...
 
+    @property
+    def alive(self) -> bool:
+        """Whether the connection was open and sound when last looked at; asks nobody."""
+        ...
+
     def execute(
         self, command: Command, limits: Limits, on_output: OnOutput | None = None
     ) -> Outcome:
@@ -123,7 +140,7 @@ class Transport(Protocol):
         ...
 
     def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
-        """Copy a file of the endpoint into the new local file `into`; over `max_bytes` is `size`."""
+        """Copy a file of the endpoint into the new file `into`; over `max_bytes` is `size`."""
         ...
 
     def abort(self) -> None:

@@ -1,0 +1,135 @@
+"""What `check` looks at: which files there are, of which kind, and everything wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from outagekit.errors import InvalidInput, NothingMatched, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of a check."""
+
+    files: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """The problems that are more than warnings."""
+        return tuple(problem for problem in self.problems if not problem.warning)
+
+    def document(self, problem: Problem) -> dict[str, object]:
+        """Return a problem as `--json` prints it."""
+        return {
+            "path": str(problem.path),
+            "line": problem.line,
+            "column": problem.column,
+            "message": problem.message,
+            "hint": problem.hint,
+            "warning": problem.warning,
+        }
+
+
+def check_paths(paths: Sequence[Path]) -> Checked:
+    """Check files and folders; without any, the workspace this is called in.
+
+    A folder that holds an `outagekit.yaml` is checked as a workspace, one that holds a
+    `playbook.yaml` as a playbook, any other as a folder of playbooks and inventories. Raises
+    `NothingMatched` where there is nothing to check.
+    """
+    playbooks: list[Path] = []
+    inventories: list[Path] = []
+    settings: list[Path] = []
+    for path in paths or [_workspace_root()]:
+        for file, kind in _files(path):
+            {"playbook": playbooks, "inventory": inventories, "workspace": settings}[kind].append(
+                file
+            )
+    found = len(playbooks) + len(inventories) + len(settings)
+    if not found:
+        raise NothingMatched("there is no playbook and no inventory in what was named")
+    problems = [
+        *(problem for file in settings for problem in _settings_problems(file)),
+        *(problem for file in playbooks for problem in _playbook_problems(file)),
+        *_inventory_problems(inventories),
+    ]
+    return Checked(found, tuple(problems))
+
+
+def _workspace_root() -> Path:
+    from outagekit.inventory.workspace import find_workspace
+
+    workspace = find_workspace(Path.cwd())
+    if workspace is None:
+        raise NothingMatched(
+            "there is no workspace here or above",
+            hint="name a file: outagekit check PATH; or make a workspace: outagekit init",
+        )
+    return workspace.root
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    if not path.exists():
+        raise NothingMatched(f"there is no {path}")
+    if path.is_file():
+        yield path, _kind(path)
+    elif (path / "outagekit.yaml").is_file():
+        yield path / "outagekit.yaml", "workspace"
+        for name in ("inventory", "playbooks"):
+            if (path / name).is_dir():
+                yield from _files_below(path / name)
+    elif (path / "playbook.yaml").is_file():
+        yield path / "playbook.yaml", "playbook"
+    else:
+        yield from _files_below(path)
+
+
+def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files(entry)
+        elif entry.suffix in {".yaml", ".yml"}:
+            yield entry, _kind(entry)
+
+
+def _kind(path: Path) -> str:
+    """Return what a file is meant to be; one that cannot be read is judged as a playbook."""
+    from outagekit.source import parse_document
+
+    if path.name == "outagekit.yaml":
+        return "workspace"
+    try:
+        value = parse_document(path).root.value
+    except InvalidInput:
+        return "inventory" if path.parent.name == "inventory" else "playbook"
+    keys = set(value) if isinstance(value, dict) else set()
+    return "inventory" if keys & {"client", "endpoints"} and "steps" not in keys else "playbook"
+
+
+def _settings_problems(file: Path) -> tuple[Problem, ...]:
+    from outagekit.inventory.workspace import read_settings
+
+    try:
+        read_settings(file)
+    except InvalidInput as error:
+        return error.problems
+    return ()
+
+
+def _playbook_problems(file: Path) -> tuple[Problem, ...]:
+    from outagekit.inventory.select import check_targets
+    from outagekit.playbook.load import inspect
+
+    _, problems = inspect(file)
+    return (*problems, *check_targets(file))
+
+
+def _inventory_problems(files: Sequence[Path]) -> tuple[Problem, ...]:
+    if not files:
+        return ()
+    from outagekit.inventory.load import inspect
+
+    return inspect(files).problems

@@ -1,0 +1,139 @@
+"""What makes a function a command: shared options, and one place where errors become exits.
+
+A parameter annotated with a `Group` is replaced by the group's options, so that the same words
+mean the same everywhere and are written once. No error leaves a command as a traceback: expected
+ones show their sentence and hint; a bug of ours leaves a report file and exit code 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import time
+import traceback
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, get_type_hints
+
+import typer
+
+from outagekit.cli.render import Screen
+from outagekit.errors import OutagekitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it: 128 + SIGINT."""
+
+
+class Group:
+    """Base of option groups: a dataclass whose fields are annotated with Typer options."""
+
+
+def command(function: Callable[P, None]) -> Callable[..., None]:
+    """Return the function as Typer wants it: groups taken apart, errors caught."""
+    signature = inspect.signature(function, eval_str=True)
+    groups = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Group)
+    }
+    flat = _flatten(signature, groups)
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        with _Guard(given):
+            function(**_gather(given, groups))  # type: ignore[call-arg]
+
+    run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    del run.__wrapped__  # type: ignore[attr-defined]  # or Typer reads the original's options
+    return run
+
+
+def _flatten(
+    signature: inspect.Signature, groups: Mapping[str, type[Group]]
+) -> list[inspect.Parameter]:
+    flat: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name in groups:
+            flat.extend(_options(groups[name]))
+        else:
+            flat.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    return flat
+
+
+def _options(group: type[Group]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)  # type: ignore[arg-type]  # every group is a dataclass
+    ]
+
+
+def _gather(given: dict[str, Any], groups: Mapping[str, type[Group]]) -> dict[str, Any]:
+    gathered = dict(given)
+    for name, group in groups.items():
+        names = [field.name for field in fields(group)]  # type: ignore[arg-type]
+        gathered[name] = group(**{each: gathered.pop(each) for each in names})
+    return gathered
+
+
+class _Guard:
+    """Turns whatever ends a command early into its exit code."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._screen = Screen(
+            plain=bool(given.get("plain")),
+            json=bool(given.get("json")),
+            quiet=bool(given.get("quiet")),
+            verbose=int(given.get("verbose") or 0),
+        )
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> bool:
+        if error is None or isinstance(error, SystemExit | typer.Exit):
+            return False
+        if isinstance(error, OutagekitError):
+            self._screen.error(error)
+            raise typer.Exit(error.exit_code) from None
+        if isinstance(error, KeyboardInterrupt):
+            self._screen.say("stopped")
+            raise typer.Exit(INTERRUPTED) from None
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(0) from None
+        if isinstance(error, Exception):
+            self._screen.error(_bug(error))
+            raise typer.Exit(OutagekitError.exit_code) from None
+        return False
+
+
+def _bug(error: Exception) -> OutagekitError:
+    """Keep what happened in a file that can be handed in, and say where it is."""
+    from outagekit.cli.places import state_folder
+
+    name = f"bug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.txt"
+    path: Path | None = state_folder(None) / name
+    report = "".join(traceback.format_exception(error, chain=True))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(f"outagekit {' '.join(sys.argv[1:2])}\n{report}", encoding="utf-8")
+    except OSError:
+        path = None
+    where = f"the details are in {path}" if path else "the details could not be saved"
+    return OutagekitError(
+        f"internal error ({type(error).__name__}); {where}",
+        hint="this is a bug of outagekit, not of your playbook; please report it with that file",
+    )

@@ -1,0 +1,125 @@
+"""What a drill and a lab look like while they are up, and what a drill's end says."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import typer
+
+from outagekit.errors import OutagekitError
+from outagekit.lab.drill import drill_plan, score_of
+from outagekit.run.signals import signals_to
+
+if TYPE_CHECKING:
+    from outagekit.cli.options import Pace, Shown, Streamed
+    from outagekit.cli.prepare import Desk
+    from outagekit.credentials import SecretRef
+    from outagekit.lab.fleet import Fleet
+    from outagekit.lab.score import Score
+    from outagekit.transports.open import Access
+
+_MISSED = 3
+
+
+def run_drill(
+    desk: Desk, fleet: Fleet, *, pace: Pace, streamed: Streamed, shown: Shown, seed: int
+) -> None:
+    """Run the fleet's playbook over it, judge the run, tell, and exit with 0 or 3."""
+    from outagekit.cli.ending import counts_document, summary
+    from outagekit.cli.running import run_plan, verdict_text
+    from outagekit.transports.open import transport_for
+
+    plan = drill_plan(fleet)
+    access = lab_access(fleet)
+    over = run_plan(
+        desk,
+        plan,
+        lambda target: transport_for(target, access),
+        pace=pace,
+        streamed=streamed,
+        drill=True,
+    )
+    verdict = verdict_text(over.folder)
+    log_path = over.folder / "log.jsonl"
+    score = score_of(fleet, plan, over.ending.state)
+    if shown.json:
+        document = counts_document(over.ending, plan, over.run, log_path=log_path)
+        desk.screen.document({**document, "score": score_document(score), "seed": seed})
+    desk.screen.say(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    tell_score(desk, score)
+    desk.screen.next(
+        [
+            f"outagekit log show {over.run}",
+            "outagekit init my-workspace",
+            f"outagekit playbooks show {plan.playbook.name}",
+        ]
+    )
+    if over.ending.why:
+        raise typer.Exit(over.ending.exit_code)
+    if not score.passed:
+        raise typer.Exit(_MISSED)
+
+
+def tell_score(desk: Desk, score: Score) -> None:
+    """Say how many endpoints were judged rightly, and what was not."""
+    verdict = "passed" if score.passed else "FAILED"
+    desk.screen.say(f"drill {verdict}: {score.right} of {score.total} endpoints judged rightly")
+    injected = [f"{t.fault} {t.right}/{t.total}" for t in score.tallies if t.fault]
+    if injected:
+        desk.screen.say(f"faults put in and caught: {', '.join(injected)}")
+    for each in score.misjudged:
+        fault = each.fault or "healthy"
+        desk.screen.warn(f"{each.endpoint} ({fault}): expected {each.expected}, found {each.found}")
+    for endpoint in score.wrong_targets:
+        desk.screen.warn(f"{endpoint}: changed although nothing called for it")
+    for endpoint in score.repeated:
+        desk.screen.warn(f"{endpoint}: a change that had succeeded was made again")
+
+
+def score_document(score: Score) -> dict[str, object]:
+    """Return the score as `--json` prints it."""
+    return {
+        "passed": score.passed,
+        "total": score.total,
+        "right": score.right,
+        "wrong_targets": list(score.wrong_targets),
+        "repeated": list(score.repeated),
+        "misjudged": [
+            {"endpoint": m.endpoint, "fault": m.fault, "expected": m.expected, "found": m.found}
+            for m in score.misjudged
+        ],
+        "faults": {t.fault: {"total": t.total, "right": t.right} for t in score.tallies if t.fault},
+    }
+
+
+def lab_access(fleet: Fleet) -> Access:
+    """Return how simulated endpoints are reached: by the drill's own key, without any secret."""
+    from outagekit.transports.open import Access
+    from outagekit.transports.trust import TrustStore
+
+    def refuse(_reference: SecretRef, **_about: str) -> str:
+        raise OutagekitError("a drill resolves no secret")
+
+    return Access(trust=TrustStore(fleet.trust_folder), resolve_secret=refuse)
+
+
+def keep_lab(desk: Desk, fleet: Fleet) -> None:
+    """Write a workspace for the fleet beside its keys, say how to use it, and wait for Ctrl-C."""
+    from outagekit.lab.workspace import write_lab_workspace
+    from outagekit.text import count
+
+    folder = write_lab_workspace(fleet)
+    number = count(len(fleet.inventory.endpoints()), "simulated endpoint")
+    desk.screen.say(f"{number} up on loopback, as a workspace in {folder}")
+    desk.screen.next(
+        [
+            f"cd {folder} && outagekit ping --limit all --all-clients",
+            f"cd {folder} && outagekit run {fleet.playbook.name} --all-clients",
+        ]
+    )
+    desk.screen.say("in a second terminal; Ctrl-C here ends them")
+    over = threading.Event()
+    with signals_to(lambda _why: over.set()):
+        while not over.wait(0.2):
+            pass

@@ -1,0 +1,86 @@
+"""`log list`, `show` and `verify`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outagekit.cli.command import command
+from outagekit.cli.options import Shown, Stored
+from outagekit.errors import LogDamaged
+
+app = typer.Typer(no_args_is_help=True, help="What happened: the incident logs of all runs.")
+
+_Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, the beginning of one, a path, or last.")
+]
+
+
+@app.command("list")
+@command
+def list_(stored: Stored, shown: Shown) -> None:
+    """List the runs, newest first."""
+    from outagekit.cli.places import find_places
+    from outagekit.log.folder import list_runs
+    from outagekit.log.overview import overview
+
+    screen = shown.screen()
+    found = [overview(path) for path in list_runs(find_places(stored.state_dir).state)]
+    if shown.json:
+        screen.document(found)
+        return
+    rows = [(o.run, o.opened, o.title, str(o.endpoints), o.standing) for o in found]
+    screen.table(("run", "opened (UTC)", "title", "endpoints", "standing"), rows)
+
+
+@app.command("show")
+@command
+def show(stored: Stored, shown: Shown, run: _Run = "last") -> None:
+    """Show a run's events, a line each; --json gives them as one document."""
+    import msgspec
+
+    from outagekit.cli.lines import Narrator
+    from outagekit.cli.places import find_places
+    from outagekit.log.folder import find_run
+    from outagekit.log.reader import read_records
+
+    screen = shown.screen()
+    records = read_records(find_run(find_places(stored.state_dir).state, run))
+    if shown.json:
+        screen.document([msgspec.to_builtins(record) for record in records])
+        return
+    narrator = Narrator(verbose=shown.verbose)
+    for record in records:
+        for line in narrator.lines(record):
+            screen.print(line)
+
+
+@app.command("verify")
+@command
+def verify(
+    stored: Stored,
+    shown: Shown,
+    run: _Run = "last",
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--anchor", metavar="SEQ:SHA", help="A checkpoint noted elsewhere. Repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Prove that a log and the files it vouches for are as they were written."""
+    from outagekit.cli.places import find_places
+    from outagekit.log.checkpoint import parse_anchor
+    from outagekit.log.folder import find_run
+    from outagekit.log.verify import verify as judge
+
+    screen = shown.screen()
+    path = find_run(find_places(stored.state_dir).state, run)
+    verdict = judge(path, anchors=[parse_anchor(text) for text in anchor or ()])
+    if shown.json:
+        screen.document(verdict)
+    else:
+        screen.verdict(verdict, path)
+    if not verdict.ok:
+        raise LogDamaged(f"{path.name}: {verdict.reason}")

@@ -1,0 +1,60 @@
+"""Where a command finds the workspace, the settings, the state folder and trust."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from outagekit.inventory.settings import Settings
+    from outagekit.inventory.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders and settings of one command."""
+
+    workspace: Workspace | None
+    settings: Settings
+
+    @property
+    def state(self) -> Path:
+        """Folder of runs and their logs."""
+        return self.settings.state_dir
+
+    @property
+    def trust(self) -> Path:
+        """Folder with a folder of known hosts for each client."""
+        return self.workspace.trust if self.workspace else self.state / "trust"
+
+    @property
+    def playbooks(self) -> Path | None:
+        """The workspace's playbooks."""
+        return self.workspace.playbooks if self.workspace else None
+
+
+def find_places(
+    state_dir: Path | None,
+    *,
+    concurrency: int | None = None,
+    connecting: int | None = None,
+) -> Places:
+    """Return the places for a command started in the current folder.
+
+    Raises `Refused` for a workspace that others can write, `UsageError` for a setting out of
+    range.
+    """
+    from outagekit.inventory.settings import resolve_settings
+    from outagekit.inventory.workspace import find_workspace
+
+    workspace = find_workspace(Path.cwd())
+    settings = resolve_settings(
+        environ=os.environ,
+        workspace=workspace,
+        concurrency=concurrency,
+        connecting=connecting,
+        state_dir=state_dir,
+    )
+    return Places(workspace, settings)

@@ -1,0 +1,261 @@
+"""From the words of a command line to a plan that may run: what plan, run, exec and ping share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from outagekit.cli.places import Places, find_places
+from outagekit.errors import NothingMatched, Refused, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from outagekit.cli.options import Consent, Given, Pace, Where
+    from outagekit.cli.render import Screen
+    from outagekit.credentials import SecretRef, Vault
+    from outagekit.inventory.model import Endpoint, Inventory
+    from outagekit.plan.model import Plan
+    from outagekit.playbook.model import Playbook
+    from outagekit.transports.open import Access
+    from outagekit.transports.trust import TrustStore
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything a command has before it: where it speaks, what it found, whom it may mean."""
+
+    screen: Screen
+    places: Places
+    inventory: Inventory
+
+
+def open_desk(
+    screen: Screen, where: Where, state_dir: Path | None, pace: Pace | None = None
+) -> Desk:
+    """Find the workspace and settings, and load the inventory the options name.
+
+    Raises `InvalidInput` with every problem of the inventory, `NothingMatched` if there is none.
+    """
+    places = find_places(
+        state_dir,
+        concurrency=pace.concurrency if pace else None,
+        connecting=pace.connecting if pace else None,
+    )
+    if where.host:
+        return Desk(screen, places, _adhoc(where))
+    for given, name in ((where.os, "--os"), (where.key, "--key"), (where.password, "--password")):
+        if given:
+            raise UsageError(f"{name} goes with --host; an inventory says it itself")
+    from outagekit.inventory.load import load
+
+    paths = where.inventory or _of_workspace(places)
+    return Desk(screen, places, load(paths))
+
+
+def _adhoc(where: Where) -> Inventory:
+    from outagekit.inventory.adhoc import adhoc
+
+    if where.inventory:
+        raise UsageError("--host stands alone: it cannot be mixed with --inventory")
+    if where.os is None:
+        raise UsageError("--host needs --os", hint="add --os linux, --os macos or --os windows")
+    return adhoc(where.host or (), os=where.os, key=where.key, password=where.password)
+
+
+def _of_workspace(places: Places) -> Sequence[Path]:
+    if places.workspace is None:
+        raise NothingMatched(
+            "there is no inventory: no workspace is here or above, and none was named",
+            hint="'outagekit init' makes a workspace; -i FILE names an inventory;"
+            " --host USER@ADDRESS --os linux needs none",
+        )
+    return places.workspace.inventory_paths
+
+
+def choose_endpoints(desk: Desk, where: Where, targets: str | None = None) -> tuple[Endpoint, ...]:
+    """Return the endpoints the options choose. Raises `NothingMatched`, never returns none."""
+    from outagekit.inventory.select import Lookups, choose
+    from outagekit.run.replay import EarlierRuns
+
+    return choose(
+        desk.inventory,
+        targets=targets,
+        limit=where.limit,
+        clients=where.client or (),
+        all_clients=where.all_clients,
+        lookups=Lookups(runs=EarlierRuns(desk.places.state), folder=Path.cwd()),
+    )
+
+
+def read_playbook(word: str, places: Places) -> Playbook:
+    """Find and read a playbook. Raises `NothingMatched` or `InvalidInput`."""
+    from outagekit.playbook.catalogue import find_playbook
+    from outagekit.playbook.load import load_playbook
+
+    found = find_playbook(word, workspace_playbooks=places.playbooks)
+    return load_playbook(found.path, origin=found.origin)
+
+
+def make_plan(
+    playbook: Playbook, desk: Desk, where: Where, given: Given | None, consent: Consent | None
+) -> Plan:
+    """Return the plan the options describe; `Refused` things stand in it, they do not raise."""
+    from outagekit.plan.allowed import permissions
+    from outagekit.plan.build import build_plan
+
+    endpoints = choose_endpoints(desk, where, playbook.targets)
+    return build_plan(
+        playbook,
+        params=_values(playbook, given),
+        endpoints=endpoints,
+        clients=desk.inventory.clients,
+        selection=_selection(playbook, where),
+        overrides=permissions(
+            (consent.override or ()) if consent else (),
+            approved_by=consent.approved_by if consent else None,
+            because=consent.because if consent else None,
+        ),
+    )
+
+
+def _values(playbook: Playbook, given: Given | None) -> dict[str, object]:
+    from outagekit.plan.params import from_words, typed_params
+
+    if given is None:
+        return typed_params(playbook, {})
+    words = from_words(given.param or ())
+    return typed_params(playbook, {**_from_paper(given), **words})
+
+
+def _from_paper(given: Given) -> dict[str, object]:
+    from outagekit.plan.params import from_file
+
+    return from_file(given.params) if given.params else {}
+
+
+def partial_values(playbook: Playbook, given: Given) -> dict[str, object]:
+    """Return the given and default values only: a rehearsal makes the missing ones up."""
+    import msgspec
+
+    from outagekit.plan.params import from_words
+
+    named = set(from_words(given.param or ())) | set(_from_paper(given))
+    known = {n: p for n, p in playbook.params.items() if n in named or not p.required}
+    return _values(msgspec.structs.replace(playbook, params=known), given)
+
+
+def _selection(playbook: Playbook, where: Where) -> str:
+    if where.host:
+        return " ".join(where.host)
+    parts = [f"({text})" for text in (playbook.targets, where.limit) if text]
+    clients = [f"client:{client}" for client in where.client or ()]
+    if clients:
+        parts.insert(0, f"({' or '.join(clients)})")
+    return " and ".join(parts)
+
+
+def confirm(desk: Desk, plan: Plan, consent: Consent) -> None:
+    """Do everything that stands between a plan and its run. Raises `Refused` or `StoppedByPerson`.
+
+    The agreement comes first, then the digest a person saw, then the question.
+    """
+    from outagekit.plan.allowed import require_allowed
+    from outagekit.plan.summary import confirmation, override_confirmations, require_same
+
+    require_allowed(plan)
+    if consent.plan is not None:
+        require_same(plan, consent.plan)
+    for question in override_confirmations(plan):
+        desk.screen.ask(question.text, expected=question.expected, flag="")
+    question = confirmation(plan, now=datetime.now(UTC))
+    if question is not None and not consent.yes:
+        desk.screen.ask(question.text, expected=question.expected, flag="--yes")
+
+
+def require_trusted(desk: Desk, playbook: Playbook) -> None:
+    """Have a playbook from outside trusted once, by digest. Raises `Refused` without a terminal."""
+    from outagekit.credentials.trusted import TrustedDigests
+
+    if playbook.origin != "outside":
+        return
+    known = TrustedDigests(desk.places.state / "trusted_playbooks.json")
+    if known.knows(playbook.digest):
+        return
+    if not desk.screen.interactive:
+        raise Refused(
+            f"{playbook.path} is from outside and was never trusted on this machine",
+            hint=f"read it, then: outagekit playbooks trust {playbook.path}",
+        )
+    from outagekit.cli.playbooks import show_scripts
+
+    show_scripts(desk.screen, playbook)
+    desk.screen.ask("Trust this playbook, exactly as it is now? Type yes:", expected="yes", flag="")
+    known.add(playbook.digest, playbook.path, datetime.now(UTC))
+
+
+def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
+    """Return how endpoints are reached; every question to a person is asked now, not later."""
+    from outagekit.transports.open import Access
+
+    vault = make_vault(desk)
+    for each in credentials_of(desk, endpoints):
+        vault.prepare(each.reference, client=each.client, label=each.label)
+    trust = trust_store(desk)
+    _offer_adhoc_keys(desk, trust, endpoints)
+    return Access(trust=trust, resolve_secret=vault.resolve)
+
+
+def trust_store(desk: Desk) -> TrustStore:
+    """Return the trust of this desk; endpoints without a client may use the person's own."""
+    from outagekit.transports.trust import TrustStore
+
+    own = Path.home() / ".ssh" / "known_hosts"
+    return TrustStore(desk.places.trust, extra={"adhoc": (own,)})
+
+
+def make_vault(desk: Desk) -> Vault:
+    """Return the vault that resolves this desk's secrets."""
+    from outagekit.credentials import Vault, terminal_prompt
+    from outagekit.credentials.trusted import TrustedDigests
+
+    known = TrustedDigests(desk.places.state / "trusted_commands.json")
+    return Vault(prompt=terminal_prompt(), trusted=known)
+
+
+@dataclass(frozen=True, slots=True)
+class NeededSecret:
+    """A secret that some endpoint's credential refers to."""
+
+    client: str
+    endpoint: str
+    """The first endpoint that needs it."""
+    label: str
+    reference: SecretRef
+
+
+def credentials_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[NeededSecret]:
+    """Return every secret these endpoints need, each once per credential."""
+    needed: list[NeededSecret] = []
+    first = {(e.client, e.credential): e for e in reversed(endpoints) if e.credential}
+    for (client, name), endpoint in reversed(first.items()):
+        credential = desk.inventory.clients[client].credentials[name or ""]
+        for label, reference in secrets_of(credential):
+            needed.append(NeededSecret(client, endpoint.id, label, reference))
+    return needed
+
+
+def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoint]) -> None:
+    """At a terminal, show unknown host keys of endpoints named by --host before the run."""
+    unknown = [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.client == "adhoc"
+        and not trust.known_keys("adhoc", endpoint.address, endpoint.port or 22)
+    ]
+    if unknown and desk.screen.interactive:
+        from outagekit.cli.trust import offer_keys
+
+        offer_keys(desk, trust, unknown, yes=False)

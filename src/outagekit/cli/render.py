@@ -1,0 +1,352 @@
+"""The screen: the only place where something is printed. Data on stdout, people on stderr.
+
+Text from outside becomes visible before it becomes `Text`; markup is never read. Without a
+terminal, with `--plain` and with NO_COLOR nothing that a terminal obeys is written, apart from
+the live view's cursor, which only exists on a terminal.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import msgspec
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from outagekit.cli.problems import closing_line, problem_lines
+from outagekit.errors import InvalidInput, OutagekitError, Refused, StoppedByPerson, UsageError
+from outagekit.events import EndState
+from outagekit.text import visible, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import RenderableType
+
+    from outagekit.errors import Problem
+
+STATE_STYLE: Final[dict[EndState, str]] = {
+    EndState.FAILED: "bold red",
+    EndState.UNKNOWN: "bold magenta",
+    EndState.UNREACHABLE: "yellow",
+    EndState.CHANGED: "cyan",
+    EndState.OK: "green",
+    EndState.SKIPPED: "dim",
+}
+"""The colour of an end state; the word always stands beside it."""
+
+_MAX_NEXT: Final = 3
+_WITHOUT_TERMINAL: Final = 120
+_NARROWEST_COLUMN: Final = 8
+_WORD = re.compile(r"\S+\s*")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
+
+
+class _Console(Console):
+    """A console whose reader may go away without anybody noticing."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _silence(self.file)
+
+
+class Screen:
+    """Where a command speaks. Made once per command; may be used from several threads.
+
+    `stdout`, `stderr` and `stdin` are those of the process unless given. That the reader of
+    either output goes away is no error: what is left to say is said to nobody.
+    """
+
+    def __init__(
+        self,
+        *,
+        plain: bool = False,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: int = 0,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        stdin: TextIO | None = None,
+    ) -> None:
+        self.plain = plain
+        self.json = json
+        self.quiet = quiet
+        self.verbose = verbose
+        self._stdout = stdout or sys.stdout
+        self._stderr = stderr or sys.stderr
+        self._stdin = stdin or sys.stdin
+        self._stdout_gone = False
+        self._terminal = _is_terminal(self._stderr) and not plain
+        colour = self._terminal and not os.environ.get("NO_COLOR")
+        self.people: Final = _Console(
+            file=self._stderr,
+            force_terminal=self._terminal,
+            force_jupyter=False,
+            force_interactive=self._terminal,
+            color_system="auto" if colour else None,
+            width=None if self._terminal else _WITHOUT_TERMINAL,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+        """The console on stderr: for the live view, which draws by itself."""
+
+    @property
+    def live(self) -> bool:
+        """Whether a live view can be shown: stderr is a terminal that can do more than print."""
+        able = self._terminal and not self.people.is_dumb_terminal
+        return able and not (self.json or self.quiet) and _is_utf8(self._stderr)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked: stdin and stderr are terminals."""
+        return _is_terminal(self._stdin) and _is_terminal(self._stderr)
+
+    def say(self, what: str | RenderableType | Iterable[Text]) -> None:
+        """Tell people something: text, lines, or anything Rich can draw.
+
+        A `str` is made visible. On a terminal, long lines are folded between words with their
+        indentation kept; a `Text` with `no_wrap` is left whole, so that it can be copied.
+        """
+        if isinstance(what, str):
+            what = Text(visible(what))
+        if isinstance(what, Text):
+            what = (what,)
+        if isinstance(what, list | tuple):
+            self._print(Text("\n").join(self._folded(what)), whole=True)
+        else:
+            self._print(what)
+
+    def note(self, what: str | Text) -> None:
+        """Tell people something they could do without; nothing with `-q`."""
+        if not self.quiet:
+            self.say(what)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print lines to people in one go, made visible and never folded."""
+        shown = "\n".join(map(visible_line, texts))
+        if shown:
+            self._print(Text(shown), whole=True)
+
+    def warn(self, text: str) -> None:
+        """Tell people of something that may be wrong."""
+        self.say(Text.assemble(("warning: ", "yellow"), visible(text)))
+
+    def error(self, error: OutagekitError) -> None:
+        """Tell people why a command cannot go on, with every problem and what to try next."""
+        if isinstance(error, InvalidInput) and error.problems:
+            self.say(problem_lines(error.problems, width=self._width))
+        names = {StoppedByPerson: "stopped", Refused: "refused"}
+        name = next((word for kind, word in names.items() if isinstance(error, kind)), "error")
+        self.say(Text.assemble((f"{name}: ", "bold red"), visible(error.message)))
+        if error.hint:
+            self.say(Text.assemble(("hint: ", "cyan"), visible(error.hint)))
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        """Tell people of every problem and warning, and how many there are."""
+        self.say((*problem_lines(problems, width=self._width), closing_line(problems)))
+
+    def next(self, commands: Sequence[str]) -> None:
+        """Show at most three commands to paste; nothing with `-q`."""
+        if not self.quiet and commands:
+            self.say(next_lines(commands))
+
+    def ask(self, question: str, *, flag: str, expected: str | None = None) -> str:
+        """Ask a person and return the answer without blanks around it.
+
+        With `expected` any other answer is a no; case does not matter, and `yes` is as good as
+        `y`. Raises `UsageError` naming `flag` (empty: there is none) without a terminal,
+        `StoppedByPerson` for a no, for no answer and for an end of input.
+        """
+        if not self.interactive:
+            how = f"say it beforehand with {flag}" if flag else "run it at a terminal"
+            missing = f"there is no terminal to ask at; {how}"
+            raise UsageError(missing, hint=f"the question is: {visible(question)}")
+        self.people.print(Text(f"{visible(question)} "), end="", soft_wrap=True)
+        answer = self._stdin.readline().strip()
+        if not answer:
+            raise StoppedByPerson("no answer, so nothing begins")
+        if expected is not None and not _same(answer, expected):
+            given = visible_line(answer[:40])
+            raise StoppedByPerson(f"the answer was {given}, not {expected}, so nothing begins")
+        return answer
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Write a table to stdout; nothing with `--json`, where `document` is the data.
+
+        On a terminal that is too narrow the widest columns are shortened; a file or a pipe gets
+        every cell whole.
+        """
+        if self.json:
+            return
+        from tabulate import tabulate
+
+        cells = [[visible_line(str(cell)) for cell in row] for row in rows]
+        names = list(map(visible_line, headers))
+        if _is_terminal(self._stdout) and not self.plain:
+            cells = _narrowed([names, *cells], shutil.get_terminal_size().columns)
+            names, *cells = cells
+        self.data(f"{tabulate(cells, names, tablefmt='simple', disable_numparse=True)}\n")
+
+    def document(self, what: object) -> None:
+        """Write one JSON document to stdout: structs, dataclasses and paths included.
+
+        Characters a terminal might obey are escaped as JSON does it, so it is the same value.
+        """
+        plain = msgspec.to_builtins(what, str_keys=True, enc_hook=_builtin)
+        self.data(f"{json_text(plain, indent=2)}\n")
+
+    def data(self, text: str) -> None:
+        """Write text to stdout as it is. Raises `OutagekitError` if it cannot be written."""
+        if self._stdout_gone:
+            return
+        encoding = getattr(self._stdout, "encoding", None) or "utf-8"
+        try:
+            self._stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stdout.flush()
+        except OSError as error:
+            self._stdout_gone = True
+            _silence(self._stdout)
+            if not _reader_left(error):
+                raise OutagekitError(f"stdout cannot be written: {error.strerror}") from error
+
+    @property
+    def _width(self) -> int:
+        return self.people.width
+
+    def _folded(self, texts: Iterable[Text]) -> list[Text]:
+        lines = [line for text in texts for line in text.split("\n", allow_blank=True)]
+        if not self._terminal:
+            return lines
+        return [piece for line in lines for piece in fold_line(line, self._width)]
+
+    def _print(self, what: RenderableType, *, whole: bool = False) -> None:
+        try:
+            self.people.print(what, soft_wrap=whole)
+        except (OSError, ValueError):  # the terminal was closed: nobody is left to be told
+            self.people.quiet = True
+            _silence(self._stderr)
+
+
+def next_lines(commands: Sequence[str]) -> tuple[Text, ...]:
+    """Return at most three commands as lines to paste, never folded."""
+    return tuple(
+        Text.assemble(("next: ", "dim"), (visible_line(command), "bold"), no_wrap=True)
+        for command in commands[:_MAX_NEXT]
+    )
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a plain value as JSON in which everything unprintable is escaped."""
+    separators = (",", ": ") if indent else (",", ":")
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
+    return printable_json(text)
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON text with unprintable characters as `\uXXXX`: the same value, safe to show."""
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
+
+
+def fold_line(line: Text, width: int) -> list[Text]:
+    """Return a line as lines of at most `width` cells, folded between words and indented alike.
+
+    A word that is longer than a line stays whole; so does a line with `no_wrap`.
+    """
+    if line.no_wrap or cell_len(line.plain) <= width:
+        return [line]
+    begin = len(line.plain) - len(line.plain.lstrip())
+    indent = min(begin + 2, width // 2)
+    cuts: list[int] = []
+    used = begin
+    for match in _WORD.finditer(line.plain):
+        if match.start() > begin and used + cell_len(match[0].rstrip()) > width:
+            begin, used = match.start(), indent
+            cuts.append(begin)
+        used += cell_len(match[0])
+    first, *others = line.divide(cuts)
+    for other in others:
+        other.pad_left(indent)
+    pieces = [first, *others]
+    for piece in pieces:
+        piece.rstrip()
+    return pieces
+
+
+def shorten(name: str, width: int) -> str:
+    """Return a name in at most `width` cells: its beginning and its end around a `…`."""
+    if cell_len(name) <= width:
+        return name
+    if width < 1:
+        return ""
+    head, tail = "", ""
+    tail_cells = (width - 1) // 2
+    for character in reversed(name):
+        if cell_len(character + tail) > tail_cells:
+            break
+        tail = character + tail
+    for character in name:
+        if cell_len(head + character) > width - 1 - cell_len(tail):
+            break
+        head += character
+    return f"{head}…{tail}"
+
+
+def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    while widths and sum(widths) + 2 * (len(widths) - 1) > width:
+        widest = widths.index(max(widths))
+        if widths[widest] <= _NARROWEST_COLUMN:
+            break
+        widths[widest] -= 1
+    return [[shorten(cell, room) for cell, room in zip(row, widths, strict=True)] for row in rows]
+
+
+def _same(answer: str, expected: str) -> bool:
+    given, wanted = answer.casefold(), expected.casefold()
+    return given == wanted or {given, wanted} == {"y", "yes"}
+
+
+def _builtin(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"a {type(value).__name__} has no form in JSON")
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it was closed
+        return False
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    name = (getattr(stream, "encoding", None) or "").lower()
+    return name.replace("-", "").replace("_", "") in {"utf8", "cp65001"}
+
+
+def _reader_left(error: OSError) -> bool:
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
+
+
+def _silence(stream: Any) -> None:
+    """Let a stream whose reader is gone write to nowhere, also what it still holds."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)

@@ -1,0 +1,146 @@
+"""`run`, `plan`, `exec` and `ping`: the commands that reach endpoints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outagekit.cli.command import command
+from outagekit.cli.options import Consent, Given, Pace, Shown, Stored, Streamed, Where
+from outagekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from outagekit.cli.prepare import Desk
+    from outagekit.plan.model import Plan
+    from outagekit.playbook.model import Language
+
+_Word = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLAYBOOK",
+        help="A name (workspace first, then shipped), or a path with / or .yaml.",
+    ),
+]
+_Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Seconds the command may take.")
+]
+
+
+@command
+def plan(
+    playbook: _Word, where: Where, given: Given, consent: Consent, stored: Stored, shown: Shown
+) -> None:
+    """Show what would happen, to whom, in which order, and what is refused. Touches nothing."""
+    from outagekit.cli.planned import show_plan
+    from outagekit.cli.prepare import make_plan, open_desk, read_playbook
+
+    screen = shown.screen()
+    desk = open_desk(screen, where, stored.state_dir)
+    show_plan(
+        screen,
+        make_plan(read_playbook(playbook, desk.places), desk, where, given, consent),
+        words=sys.argv[2:],
+    )
+
+
+@command
+def run(
+    playbook: _Word,
+    where: Where,
+    given: Given,
+    pace: Pace,
+    consent: Consent,
+    streamed: Streamed,
+    stored: Stored,
+    shown: Shown,
+) -> None:
+    """Run a playbook on the chosen endpoints, live, with a log that proves what happened."""
+    from outagekit.cli.prepare import make_plan, open_desk, read_playbook, require_trusted
+
+    streamed.check(shown)
+    desk = open_desk(shown.screen(), where, stored.state_dir, pace)
+    found = read_playbook(playbook, desk.places)
+    desk.screen.note(f"playbook {found.name} ({found.origin}: {found.path})")
+    made = make_plan(found, desk, where, given, consent)
+    require_trusted(desk, found)
+    _begin(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
+
+
+@command
+def exec_(
+    where: Where,
+    pace: Pace,
+    consent: Consent,
+    streamed: Streamed,
+    stored: Stored,
+    shown: Shown,
+    sh: Annotated[str | None, typer.Option("--sh", help="Text for sh.")] = None,
+    bash: Annotated[str | None, typer.Option("--bash", help="Text for bash.")] = None,
+    powershell: Annotated[
+        str | None, typer.Option("--powershell", help="Text for PowerShell.")
+    ] = None,
+    read: Annotated[
+        bool, typer.Option("--read", help="It alters nothing: my word for it.")
+    ] = False,
+    timeout: _Timeout = 300.0,
+) -> None:
+    """Run one command on the chosen endpoints, with the same plan, question and log as a run."""
+    from outagekit.cli.prepare import make_plan, open_desk
+    from outagekit.playbook.typed import typed_playbook
+
+    streamed.check(shown)
+    text, language = _only_one(sh=sh, bash=bash, powershell=powershell)
+    desk = open_desk(shown.screen(), where, stored.state_dir, pace)
+    typed = typed_playbook(text, language, read=read, name="exec", timeout_s=timeout)
+    made = make_plan(typed, desk, where, None, consent)
+    _begin(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
+
+
+@command
+def ping(
+    where: Where,
+    pace: Pace,
+    streamed: Streamed,
+    stored: Stored,
+    shown: Shown,
+    timeout: _Timeout = 10.0,
+) -> None:
+    """Reach the chosen endpoints, prove who they are, log in, and run nothing but `true`."""
+    from outagekit.cli.prepare import make_plan, open_desk
+    from outagekit.playbook.typed import typed_playbook
+
+    streamed.check(shown)
+    desk = open_desk(shown.screen(), where, stored.state_dir, pace)
+    typed = typed_playbook("true", "sh", read=True, name="ping", timeout_s=timeout)
+    made = make_plan(typed, desk, where, None, None)
+    _begin(desk, made, pace=pace, consent=Consent(), streamed=streamed, shown=shown)
+
+
+def _only_one(**texts: str | None) -> tuple[str, Language]:
+    given = [(text, language) for language, text in texts.items() if text is not None]
+    if len(given) != 1 or not given[0][0].strip():
+        raise UsageError(
+            "exec takes exactly one command", hint="outagekit exec --sh 'uptime' --read"
+        )
+    return given[0]  # type: ignore[return-value]  # the keywords are languages
+
+
+def _begin(
+    desk: Desk, made: Plan, *, pace: Pace, consent: Consent, streamed: Streamed, shown: Shown
+) -> None:
+    from outagekit.cli.prepare import confirm, open_access
+    from outagekit.cli.running import run_plan, tell_ending
+    from outagekit.transports.open import transport_for
+
+    confirm(desk, made, consent)
+    access = open_access(desk, made.endpoints)
+    over = run_plan(
+        desk,
+        made,
+        lambda target: transport_for(target, access),
+        pace=pace,
+        streamed=streamed,
+    )
+    tell_ending(desk, made, over, shown)

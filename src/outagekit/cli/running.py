@@ -1,0 +1,87 @@
+"""A plan runs while somebody looks on: what run, exec, ping and drill share."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from outagekit.errors import LogDamaged
+from outagekit.run.conduct import Conducted, conduct
+from outagekit.run.decide import Bounds
+from outagekit.run.lanes import LaneLimits
+
+if TYPE_CHECKING:
+    from outagekit.cli.options import Pace, Shown, Streamed
+    from outagekit.cli.prepare import Desk
+    from outagekit.events import RunId
+    from outagekit.log.subscribers import OnRecords
+    from outagekit.plan.model import Plan
+    from outagekit.run.lanes import Connect
+
+
+def run_plan(
+    desk: Desk,
+    plan: Plan,
+    connect: Connect,
+    *,
+    pace: Pace,
+    streamed: Streamed,
+    drill: bool = False,
+) -> Conducted:
+    """Run a plan and show it live; returns when it is over and the log is closed."""
+    from outagekit.cli.live import LiveView
+    from outagekit.cli.lines import EventsView, PlainView
+
+    screen = desk.screen
+    settings = desk.places.settings
+    bounds = Bounds(running=settings.concurrency, per_site=pace.per_site)
+    limits = LaneLimits(lanes=settings.concurrency, connecting=settings.connecting)
+    with ExitStack() as views:
+        subscribers: list[OnRecords] = []
+        if streamed.events:
+            subscribers.append(EventsView(screen).on_records)
+        if screen.live:
+            subscribers.append(views.enter_context(LiveView(plan, screen)).on_records)
+        elif not streamed.events or screen.verbose:
+            subscribers.append(PlainView(plan, screen).on_records)
+        return conduct(
+            plan,
+            desk.places.state,
+            connect,
+            bounds=bounds,
+            limits=limits,
+            subscribers=subscribers,
+            drill=drill,
+            on_open=lambda run, folder: _opened(desk, run, folder),
+        )
+
+
+def _opened(desk: Desk, run: RunId, folder: Path) -> None:
+    desk.screen.note(f"run {run}")
+    desk.screen.note(f"log {folder / 'log.jsonl'}")
+
+
+def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
+    """Say how it ended, for people or as one document, and exit with the run's code."""
+    from outagekit.cli.ending import counts_document, summary
+
+    verdict = verdict_text(over.folder)
+    log_path = over.folder / "log.jsonl"
+    if shown.json:
+        desk.screen.document(counts_document(over.ending, plan, over.run, log_path=log_path))
+    desk.screen.say(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    if over.ending.exit_code:
+        raise typer.Exit(over.ending.exit_code)
+
+
+def verdict_text(folder: Path) -> str:
+    """Return what `log verify` says of a run that just ended, in one line."""
+    from outagekit.log.verify import verify
+
+    verdict = verify(folder)
+    if not verdict.ok:
+        raise LogDamaged(f"the log just written does not verify: {verdict.reason}")
+    return f"verified: {verdict.records} records, head {verdict.head_seq}:{verdict.head_sha[:16]}"

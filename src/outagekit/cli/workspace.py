@@ -1,0 +1,97 @@
+"""`init`, `check`, `schema` and `config`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from outagekit.cli.command import command
+from outagekit.cli.options import Shown, Stored
+
+
+@command
+def init(
+    shown: Shown,
+    folder: Annotated[Path, typer.Argument(help="Where; it is made if needed.")] = Path(),
+) -> None:
+    """Write a commented workspace: an inventory, a playbook, and a place for trust."""
+    from outagekit.inventory.workspace import write_workspace
+
+    screen = shown.screen()
+    written = write_workspace(folder)
+    if shown.json:
+        screen.document([str(path) for path in written])
+        return
+    for path in written:
+        screen.print(str(path))
+    prefix = "" if folder == Path() else f"cd {folder} && "
+    screen.next([f"{prefix}outagekit check", f"{prefix}outagekit playbooks list"])
+
+
+@command
+def check(
+    shown: Shown,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Playbooks, inventories or folders; default: the workspace."
+        ),
+    ] = None,
+) -> None:
+    """Report every problem of playbooks and inventories at once, each with its place."""
+    from outagekit.cli.checking import check_paths
+    from outagekit.errors import InvalidInput
+    from outagekit.text import count
+
+    screen = shown.screen()
+    checked = check_paths(paths or [])
+    if shown.json:
+        screen.document([checked.document(problem) for problem in checked.problems])
+    elif checked.problems:
+        screen.problems(checked.problems)
+    if checked.faults:
+        raise InvalidInput(f"{count(len(checked.faults), 'problem')} in what was checked")
+    screen.note(f"{count(checked.files, 'file')} checked, nothing wrong")
+
+
+@command
+def schema(
+    what: Annotated[
+        Literal["playbook", "inventory"], typer.Argument(help="Of which kind of file.")
+    ],
+    shown: Shown,
+) -> None:
+    """Print the JSON Schema of a kind of file, for editors."""
+    if what == "playbook":
+        from outagekit.playbook.schema import playbook_schema
+
+        shown.screen().document(playbook_schema())
+        return
+    from outagekit.inventory.schema import inventory_schema
+
+    shown.screen().document(inventory_schema())
+
+
+@command
+def config(stored: Stored, shown: Shown) -> None:
+    """Show each setting with its value and where it comes from."""
+    from outagekit.cli.places import find_places
+    from outagekit.inventory.settings import Setting
+
+    places = find_places(stored.state_dir)
+    root = str(places.workspace.root) if places.workspace else "none"
+    rows = [
+        Setting("workspace", root, str(Path.cwd())),
+        *places.settings.rows,
+        Setting("trust", str(places.trust), "workspace" if places.workspace else "state_dir"),
+    ]
+    if os.environ.get("NO_COLOR") is not None:
+        rows.append(Setting("colour", "off", "NO_COLOR"))
+    screen = shown.screen()
+    if shown.json:
+        screen.document({row.name: {"value": row.value, "origin": row.origin} for row in rows})
+        return
+    screen.table(("setting", "value", "from"), [(r.name, r.value, r.origin) for r in rows])

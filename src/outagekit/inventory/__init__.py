@@ -1,0 +1,1 @@
+"""Inventories: files become clients, sites and endpoints; selectors choose among them."""

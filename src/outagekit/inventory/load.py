@@ -1,0 +1,215 @@
+"""Inventory files become an `Inventory`, or every problem of every file at once.
+
+Nothing is resolved and nothing is contacted here: no name, no secret, no endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from outagekit.errors import InvalidInput, Problem
+from outagekit.inventory.input import (
+    AgreementInput,
+    CredentialInput,
+    DefaultsInput,
+    EndpointInput,
+    InventoryInput,
+)
+from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
+from outagekit.inventory.references import reference_problems
+from outagekit.source import parse_document, problems_of, shown
+from outagekit.text import count, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from outagekit.events import OperatingSystem
+    from outagekit.source import Document, Location
+
+_LITERAL_SECRET = re.compile(
+    r"((?:password|passphrase|passwd|secret|sudo|token)[\"']?\s*:\s*)"
+    r"(?![\s\[]|\{\s*cmd\b|[\"']?(?:keyring:|env:|file:|cmd:|prompt\b)).+",
+    re.IGNORECASE,
+)
+"""What stands behind a key that wants a secret's reference, and is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look at inventory files gave: the clients without faults, and all problems."""
+
+    inventory: Inventory
+    problems: tuple[Problem, ...]
+    """Faults and warnings of all files, by file and place."""
+    documents: dict[str, Document] = field(default_factory=dict)
+    """Client -> the file it was read from."""
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """The problems that are more than warnings."""
+        return tuple(problem for problem in self.problems if not problem.warning)
+
+    def problem(self, client: str, loc: Location, message: str, hint: str = "") -> Problem:
+        """Return a problem at a place of a client's file, as `("sites", "berlin", "jump")`."""
+        return _without_secrets(self.documents[client].problem(loc, message, hint))
+
+
+def load(paths: Sequence[Path]) -> Inventory:
+    """Return the clients of these files and folders, in the order given.
+
+    A folder means its `*.yaml` files by name. Raises `InvalidInput` with every fault of every
+    file. Warnings are no faults; `inspect` returns them.
+    """
+    found = inspect(paths)
+    if found.faults:
+        number = count(len(found.faults), "problem")
+        raise InvalidInput(f"the inventory has {number}", found.faults)
+    return found.inventory
+
+
+def inspect(paths: Sequence[Path]) -> Inspection:
+    """Return the clients that can be used, and every problem; never raises for a bad file."""
+    problems: list[Problem] = []
+    clients: dict[str, Client] = {}
+    documents: dict[str, Document] = {}
+    for path in dict.fromkeys(_files(paths, problems)):
+        document, client = _read(path, problems)
+        if document is None:
+            continue
+        name = _client_of(document)
+        if name in documents:
+            problems.append(_twice(document, name, documents[name]))
+        elif name:
+            documents[name] = document
+            clients |= {name: client} if client else {}
+    inventory = Inventory(clients=clients)
+    found = sorted({_without_secrets(problem) for problem in problems})
+    return Inspection(inventory, tuple(found), documents)
+
+
+def _files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            names = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            why = visible_line(error.strerror or "unknown reason")
+            problems.append(Problem(path, 0, 0, f"the folder cannot be read: {why}"))
+            continue
+        problems.extend(_not_read(name) for name in names if name.suffix == ".yml")
+        files = [name for name in names if name.suffix == ".yaml"]
+        if not files:
+            problems.append(Problem(path, 0, 0, "the folder holds no *.yaml file"))
+        yield from files
+
+
+def _not_read(path: Path) -> Problem:
+    hint = f"rename it to {visible_line(path.stem)}.yaml"
+    return Problem(path, 0, 0, "only *.yaml files are read", hint, warning=True)
+
+
+def _read(path: Path, problems: list[Problem]) -> tuple[Document | None, Client | None]:
+    """Return a file and its client; the client is None if the file has a fault."""
+    try:
+        document = parse_document(path)
+    except InvalidInput as error:
+        problems.extend(error.problems)
+        return None, None
+    found = [*document.problems, *reference_problems(document)]
+    shape: InventoryInput | None = None
+    try:
+        shape = InventoryInput.model_validate(document.root.value)
+    except ValidationError as error:
+        found.extend(problems_of(error, document, InventoryInput))
+    problems.extend(found)
+    faulty = any(not problem.warning for problem in found)
+    return document, None if shape is None or faulty else _client(shape)
+
+
+def _client_of(document: Document) -> str:
+    value = document.root.value
+    name = value.get("client") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _twice(document: Document, client: str, first: Document) -> Problem:
+    message = f"the client {shown(client)} has a file already: {visible_line(str(first.path))}"
+    return document.problem(("client",), message, "one client, one file")
+
+
+def _without_secrets(problem: Problem) -> Problem:
+    """Return a problem whose quoted line does not show what may be a literal secret."""
+    return replace(problem, source=_LITERAL_SECRET.sub(r"\1…", problem.source))
+
+
+def _client(shape: InventoryInput) -> Client:
+    return Client(
+        client=shape.client,
+        name=shape.name or shape.client,
+        timezone=shape.timezone,
+        agreement=_agreement(shape.agreement),
+        credentials={name: _credential(name, each) for name, each in shape.credentials.items()},
+        sites={
+            name: Site(name=name, jump=each.jump, concurrency=each.concurrency)
+            for name, each in shape.sites.items()
+        },
+        endpoints={
+            name: _endpoint(shape.client, name, each, shape.defaults)
+            for name, each in shape.endpoints.items()
+        },
+    )
+
+
+def _agreement(shape: AgreementInput | None) -> Agreement | None:
+    if shape is None:
+        return None
+    allows, approvers = dict.fromkeys(shape.allows), dict.fromkeys(shape.approvers)
+    return Agreement(id=shape.id, allows=tuple(allows), approvers=tuple(approvers))
+
+
+def _credential(name: str, shape: CredentialInput) -> Credential:
+    return Credential(
+        name=name,
+        user=shape.user,
+        password=shape.password,
+        key=shape.key,
+        passphrase=shape.passphrase,
+        certificate=shape.certificate,
+        agent=shape.agent,
+        sudo=shape.sudo,
+    )
+
+
+def _endpoint(client: str, name: str, shape: EndpointInput, defaults: DefaultsInput) -> Endpoint:
+    """Return an endpoint with the defaults it neither sets nor takes back."""
+    given = shape.model_fields_set
+    values = {
+        key: getattr(shape if key in given else defaults, key)
+        for key in ("credential", "site", "become", "port")
+    }
+    system = _system(shape, defaults)
+    if system == "windows":
+        values["become"] = None
+    return Endpoint(
+        client=client,
+        name=name,
+        address=shape.address,
+        os=system,
+        tags=tuple(dict.fromkeys([*defaults.tags, *shape.tags])),
+        ports={int(port): reached for port, reached in shape.ports.items()},
+        **values,
+    )
+
+
+def _system(shape: EndpointInput, defaults: DefaultsInput) -> OperatingSystem:
+    system = shape.os if "os" in shape.model_fields_set else defaults.os
+    if system is None:
+        raise InvalidInput("an endpoint without os went through its check")
+    return system

@@ -1,0 +1,63 @@
+"""How a simulated POSIX machine reads what it was sent: whole or cut, and with which values.
+
+Pure. A script arrives inside `{ {` and `}`: `set -eu`, one `OK_NAME='value'` a line, the text,
+`} </dev/null`. The outer braces may be missing.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Final
+
+_END: Final = b"} </dev/null"
+_HEAD: Final = frozenset({"{", "set", "-eu"})
+_ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=(.*)", re.DOTALL)
+_FACT: Final = re.compile(r"OK_(STEP|PART)=(.*)", re.DOTALL)
+
+
+def is_whole(script: bytes) -> bool:
+    """Say whether every brace the script opened was closed; else a shell runs nothing of it."""
+    last = script.rstrip(b"\n").rsplit(b"\n", 2)
+    if script.startswith(b"{ {"):
+        return last[-2:] == [_END, b"}"]
+    return last[-1] == _END
+
+
+def values_in(script: bytes) -> dict[str, str]:
+    """Return the values that stand before the script's text: name in lower case -> text."""
+    lexer = shlex.shlex(script.decode("utf-8", "replace"), posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    values: dict[str, str] = {}
+    try:
+        for token in lexer:
+            if token in _HEAD:
+                continue
+            found = _ASSIGNMENT.fullmatch(token)
+            if found is None:
+                break
+            values[found[1].lower()] = found[2]
+    except ValueError:
+        # The text of the script has a quote that this small reader does not understand. What
+        # stands before the text was read already.
+        pass
+    return values
+
+
+def step_and_part(command_line: str) -> tuple[str, str] | None:
+    """Return `OK_STEP` and `OK_PART` of `exec env … OK_STEP=a OK_PART=check sh -s`, or None.
+
+    None means that the command is none of ours: a simulated machine has no shell to run it.
+    """
+    try:
+        words = shlex.split(command_line)
+    except ValueError:
+        return None
+    if words[:2] != ["exec", "env"] or words[-2:] not in (["sh", "-s"], ["bash", "-s"]):
+        return None
+    found = map(_FACT.fullmatch, words[2:-2])
+    named: dict[str, str] = {match[1]: match[2] for match in found if match is not None}
+    if not named.get("STEP") or not named.get("PART"):
+        return None
+    return named["STEP"], named["PART"]

@@ -1,0 +1,56 @@
+"""A run in one line: what it was, and how it stands. A glance, not a proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from outagekit.events import Record, RunClosed, RunOpened, RunPaused, RunResumed
+from outagekit.log.reader import glance
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of runs shows of one."""
+
+    run: str
+    opened: str
+    """UTC, whole seconds; empty if the first record cannot be read."""
+    playbook: str
+    title: str
+    clients: tuple[str, ...]
+    endpoints: int
+    drill: bool
+    standing: str
+    """`closed: exit 3`, `paused: Ctrl-C`, `open` (running, or its process died), or `damaged`."""
+
+
+def overview(path: Path) -> Overview:
+    """Return the overview of a run folder. Raises `NothingMatched` without a log."""
+    seen = glance(path)
+    first = seen.first.event if seen.first else None
+    opened = first if isinstance(first, RunOpened) else None
+    return Overview(
+        run=path.name,
+        opened=seen.first.at[:19].replace("T", " ") if seen.first else "",
+        playbook=opened.playbook if opened else "",
+        title=opened.title if opened else "",
+        clients=opened.clients if opened else (),
+        endpoints=opened.endpoints if opened else 0,
+        drill=bool(opened and opened.drill),
+        standing=_standing(seen.last) if opened else "damaged",
+    )
+
+
+def _standing(last: tuple[Record, ...]) -> str:
+    for record in reversed(last):
+        match record.event:
+            case RunClosed(exit_code=code):
+                return f"closed: exit {code}"
+            case RunPaused(why=why):
+                return f"paused: {why}"
+            case RunResumed():
+                return "open"
+            case _:
+                continue
+    return "open"

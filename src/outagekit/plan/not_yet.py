@@ -1,0 +1,107 @@
+"""What the format knows and this version does not execute: found by name, never ignored.
+
+A playbook that promises a pause for approval must not run without the pause. So a plan with
+anything of this kind is refused as a whole, and every such place is listed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from outagekit.errors import NotYet, Problem
+from outagekit.inventory.model import Client, Endpoint
+from outagekit.playbook.model import (
+    Action,
+    Approve,
+    Later,
+    Manual,
+    Playbook,
+    Reboot,
+    Step,
+)
+from outagekit.text import count, fold_list
+
+INVENTORY: Final = Path("inventory")
+"""Where problems of endpoints are said to be: a plan knows no inventory file."""
+_NAMES = 10
+_ACTIONS: Final[Mapping[type[Action], str]] = {
+    Reboot: "reboot",
+    Manual: "manual",
+    Approve: "approve",
+}
+
+
+def refuse_not_yet(
+    playbook: Playbook, endpoints: Sequence[Endpoint], clients: Mapping[str, Client]
+) -> None:
+    """Raise `NotYet` with a problem for every place that needs a later version.
+
+    Of the inventory only what the chosen endpoints use counts. `clients` must hold the client
+    of every endpoint, with the site it stands at.
+    """
+    problems = (*_in_playbook(playbook), *_in_inventory(endpoints, clients))
+    if not problems:
+        return
+    message = "this version does not execute everything the plan needs"
+    if len(problems) == 1:
+        message = problems[0].message
+    raise NotYet(message, problems)
+
+
+def _in_playbook(playbook: Playbook) -> Iterator[Problem]:
+    path = Path(playbook.path or playbook.name)
+    if playbook.rollout is not None:
+        hint = "without it all endpoints take a step at the same time"
+        yield Problem(path, 0, 0, "`rollout` is not executed yet", hint)
+    for step in playbook.steps:
+        for name in _of_step(step):
+            message = f"step {step.id}: `{name}` is not executed yet"
+            yield Problem(path, step.line, 1 if step.line else 0, message)
+
+
+def _of_step(step: Step) -> Iterator[str]:
+    if isinstance(step.action, Later):
+        yield step.action.name
+    elif type(step.action) in _ACTIONS:
+        yield _ACTIONS[type(step.action)]
+    if step.once is not None:
+        yield f"once: {step.once}"
+    if step.always:
+        yield "always"
+    if step.detach:
+        yield "detach"
+    if step.on_doubt is not None:
+        yield f"on_doubt: {step.on_doubt}"
+    if step.account in {"root", "system"}:
+        yield f"as: {step.account}"
+
+
+def _in_inventory(
+    endpoints: Sequence[Endpoint], clients: Mapping[str, Client]
+) -> Iterator[Problem]:
+    windows = [e for e in endpoints if e.os == "windows"]
+    become = [e for e in endpoints if e.become is not None]
+    jumped = [e for e in endpoints if _is_behind_jump(e, clients)]
+    if windows:
+        yield _problem(windows, "`os: windows` (WinRM)", "--limit 'not os:windows'")
+    if become:
+        names = (f"not {name}" for name in dict.fromkeys(e.name for e in become))
+        yield _problem(become, "`become`", f"--limit '{' and '.join(names)}'")
+    if jumped:
+        names = (f"not site:{site}" for site in dict.fromkeys(e.site for e in jumped))
+        yield _problem(jumped, "`jump`", f"--limit '{' and '.join(names)}'")
+
+
+def _is_behind_jump(endpoint: Endpoint, clients: Mapping[str, Client]) -> bool:
+    if endpoint.site is None:
+        return False
+    return clients[endpoint.client].sites[endpoint.site].jump is not None
+
+
+def _problem(concerned: Iterable[Endpoint], what: str, limit: str) -> Problem:
+    names = [endpoint.id for endpoint in concerned]
+    message = f"{what} of {count(len(names), 'endpoint')} is not executed yet"
+    hint = f"leave them out with {limit}" if len(names) <= _NAMES or "os:" in limit else ""
+    return Problem(INVENTORY, 0, 0, f"{message}: {fold_list(names, _NAMES)}", hint)

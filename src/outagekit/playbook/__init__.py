@@ -1,0 +1,1 @@
+"""Playbooks: YAML text becomes a `Playbook`, or every problem in it at once."""

@@ -1,0 +1,213 @@
+"""What should happen next, as a pure function of the state, the plan in it, and the time.
+
+`decide` gives commands; the coordinator turns each into an event, folds it, and asks again until
+there is nothing left to decide. No clock, no I/O, no randomness: attempt ids follow from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, RunId
+from outagekit.playbook.expressions import ExpressionProblem, NoValue, evaluate
+from outagekit.playbook.model import Step
+from outagekit.run.state import Progress, State
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may run at once."""
+
+    running: int = 64
+    per_site: int | None = None
+    """For sites that name no `concurrency` of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStage:
+    """All endpoints have passed the stage before."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a step on an endpoint, with the values its scripts get."""
+
+    endpoint: EndpointId
+    step: Step
+    attempt: AttemptId
+    number: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The step does not apply to this endpoint."""
+
+    endpoint: EndpointId
+    step: Step
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The step cannot begin: its own expressions fail on this endpoint's values."""
+
+    endpoint: EndpointId
+    step: Step
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Everything that ran has ended after a stop was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Nothing is left to do."""
+
+    exit_code: int
+
+
+Command = OpenStage | Start | Skip | Break | Pause | Close
+
+
+def decide(
+    state: State, now_ns: int, *, run: RunId, bounds: Bounds, stopping: bool = False
+) -> list[Command]:
+    """Return what to do now; empty while the run waits for endpoints or is over."""
+    if state.closed or state.paused:
+        return []
+    if stopping:
+        return [] if state.running else [Pause()]
+    if state.stage is None or state.open_in_stage == 0:
+        following = state.next_stage
+        if following is None or state.alive == 0:
+            return [Close(exit_code(state))]
+        return [OpenStage(following.number)]
+    return list(_next_steps(state, now_ns, run, bounds))
+
+
+def exit_code(state: State) -> int:
+    """Return the exit code the end states call for; a failure outweighs silence."""
+    counts = state.counts()
+    if counts.get(EndState.FAILED):
+        return 3
+    if counts.get(EndState.UNREACHABLE) or counts.get(EndState.UNKNOWN):
+        return 4
+    return 0
+
+
+def retry_delay_s(step: Step, number: int, failure: FailureKind | None) -> float | None:
+    """Return the seconds before another try after try `number` failed, or None for no more.
+
+    Only an exit code is a definite failure. Silence is doubt, and doubt is never tried again
+    blindly.
+    """
+    if failure is not FailureKind.EXIT_CODE or number >= step.retry.attempts:
+        return None
+    return step.retry.delay_before(number + 1)
+
+
+def _next_steps(state: State, now_ns: int, run: RunId, bounds: Bounds) -> Iterator[Command]:
+    room = bounds.running - len(state.running)
+    taken: dict[tuple[str, str], int] = {}
+    for identity in _candidates(state, now_ns):
+        if room <= 0:
+            return
+        progress = state.progress[identity]
+        site = (progress.endpoint.client, progress.endpoint.site or "")
+        limit = _site_limit(state, progress, bounds)
+        if limit is not None and state.running_at[site] + taken.get(site, 0) >= limit:
+            continue
+        command = _next_step(state, progress, run)
+        if isinstance(command, Start):
+            room -= 1
+            taken[site] = taken.get(site, 0) + 1
+        yield command
+
+
+def _candidates(state: State, now_ns: int) -> Iterator[EndpointId]:
+    """Yield endpoints that could begin a step now: begun ones before new ones."""
+    yield from (identity for identity, due in state.delayed.items() if due <= now_ns)
+    yield from state.continuing
+    yield from state.fresh
+
+
+def _site_limit(state: State, progress: Progress, bounds: Bounds) -> int | None:
+    site = state.plan.site_of(progress.endpoint)
+    if site is None:
+        return None
+    return site.concurrency or bounds.per_site
+
+
+def _next_step(state: State, progress: Progress, run: RunId) -> Command:
+    step = state.plan.steps[progress.position]
+    identity = progress.endpoint.id
+    names = namespace(state, progress, run)
+    try:
+        if step.when is not None and not evaluate(step.when, names):
+            return Skip(identity, step, f"not when {step.when}")
+        values = step_values(state, step, names)
+    except NoValue as missing:
+        return Skip(identity, step, f"no value: {missing.name}")
+    except ExpressionProblem as fault:
+        return Break(identity, step, f"an expression of the step fails here: {fault.message}")
+    number = progress.tries + 1
+    attempt = AttemptId(f"{identity}:{step.id}:{number}")
+    return Start(identity, step, attempt, number, values)
+
+
+def namespace(state: State, progress: Progress, run: RunId) -> dict[str, Any]:
+    """Return what expressions may refer to on this endpoint."""
+    endpoint = progress.endpoint
+    names: dict[str, Any] = {
+        **state.plan.params,
+        "endpoint": {
+            "name": endpoint.name,
+            "client": endpoint.client,
+            "os": endpoint.os,
+            "site": endpoint.site or "",
+            "tags": list(endpoint.tags),
+        },
+        "client": {"name": endpoint.client},
+        "run": {"id": run},
+    }
+    for step, end in progress.ends.items():
+        names[step] = {
+            **{state.value: end.state is state for state in _OFFERED},
+            "state": end.state.value,
+            **(end.result or {}),
+        }
+    return names
+
+
+_OFFERED = (
+    EndState.CHANGED,
+    EndState.OK,
+    EndState.FAILED,
+    EndState.SKIPPED,
+    EndState.UNKNOWN,
+)
+
+
+def step_values(state: State, step: Step, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values the step's scripts get: parameters, `with`, and facts.
+
+    Raises `NoValue` if a `with` expression refers to something that does not exist here.
+    """
+    handed = {
+        name: evaluate(value, names) if isinstance(value, str) else value
+        for name, value in step.with_.items()
+    }
+    endpoint = names["endpoint"]
+    facts = {
+        "client": endpoint["client"],
+        "endpoint": endpoint["name"],
+        "run": names["run"]["id"],
+    }
+    return {**state.plan.params, **handed, **facts}

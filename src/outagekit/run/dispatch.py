@@ -1,0 +1,34 @@
+"""The seam between the engine and whoever executes orders.
+
+An executing side takes orders and gives reports, nothing else is shared: secrets, redaction,
+connections and deadlines belong to it. Every order given to `submit` is answered by exactly one
+`Finished`, also when a connection hangs or a lane has to be abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from outagekit.events import AttemptId
+from outagekit.run.orders import Order, Report
+
+
+class Driver(Protocol):
+    """Executes orders somewhere."""
+
+    def submit(self, order: Order) -> None:
+        """Take an order. Its `step.started` is durable; its attempt id was never given before."""
+        ...
+
+    def cancel(self, attempt: AttemptId) -> None:
+        """Close the connection the attempt uses; its `Finished` still comes, soon."""
+        ...
+
+    def reports(self, timeout_s: float) -> Sequence[Report]:
+        """Return what has been reported since the last call, waiting at most `timeout_s` for it."""
+        ...
+
+    def close(self, grace_s: float) -> None:
+        """Close all connections; returns after at most `grace_s`, whatever still hangs."""
+        ...

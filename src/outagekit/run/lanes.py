@@ -1,0 +1,267 @@
+"""Lanes: daemon threads of this process that execute orders over kept connections.
+
+At most `lanes` orders run at once, at most `connecting` of them open a connection at the same
+time. Connections are kept between the steps of an endpoint and closed when idle ones exceed
+`idle`. A lane that does not come back in time is aborted from outside, then abandoned: its order
+is answered here, its late answer is dropped, and the process may end without it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outagekit.errors import OutagekitError
+from outagekit.events import AttemptId, EndpointId, FailureKind, end_state_of
+from outagekit.evidence import EvidenceStore
+from outagekit.run.execute import Bench, execute
+from outagekit.run.orders import Finished, FirstContact, Order, Report
+from outagekit.transports.protocol import Deadlines, Failure, Opened, Target, Transport
+
+Connect = Callable[[Target], Transport]
+
+_GRACE_S = 30.0
+"""How long after its own deadlines an order may take before its connection is closed for it."""
+_ABANDON_S = 5.0
+"""How long after that the lane is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """How much one executing side does at once."""
+
+    lanes: int = 64
+    connecting: int = 16
+    idle: int = 256
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+@dataclass(slots=True)
+class _Job:
+    """An order in a lane."""
+
+    order: Order
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    transport: Transport | None = None
+    overdue_at_s: float = float("inf")
+    aborted_at_s: float | None = None
+    sent: bool = False
+
+
+class Lanes:
+    """A `Driver` in this process."""
+
+    def __init__(
+        self, connect: Connect, *, folder: Path, key: bytes, limits: LaneLimits | None = None
+    ) -> None:
+        self._connect = connect
+        self._key = key
+        self._limits = limits or LaneLimits()
+        self._evidence = EvidenceStore(folder / "evidence")
+        self._orders: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self._connecting = threading.BoundedSemaphore(self._limits.connecting)
+        self._guard = threading.Lock()
+        self._jobs: dict[AttemptId, _Job] = {}
+        self._idle: OrderedDict[EndpointId, Transport] = OrderedDict()
+        self._threads = 0
+
+    def submit(self, order: Order) -> None:
+        """Take an order; a lane begins it as soon as one is free."""
+        job = _Job(order)
+        with self._guard:
+            self._jobs[order.attempt] = job
+            grow = self._threads < min(self._limits.lanes, len(self._jobs))
+            self._threads += grow
+        self._orders.put(job)
+        if grow:
+            self._spawn()
+
+    def cancel(self, attempt: AttemptId) -> None:
+        """Close the connection the attempt uses."""
+        with self._guard:
+            job = self._jobs.get(attempt)
+        if job is not None:
+            self._abort(job)
+
+    def reports(self, timeout_s: float) -> Sequence[Report]:
+        """Return reports, waiting at most `timeout_s` for the first one."""
+        self._watch()
+        found: list[Report] = []
+        try:
+            found.append(self._reports.get(timeout=timeout_s))
+            while True:
+                found.append(self._reports.get_nowait())
+        except queue.Empty:
+            return found
+
+    def close(self, grace_s: float) -> None:
+        """Abort what runs and close what is kept, without waiting for lanes that hang."""
+        deadline_s = time.monotonic() + grace_s
+        with self._guard:
+            jobs = list(self._jobs.values())
+            kept = list(self._idle.values())
+            self._idle.clear()
+            threads = self._threads
+        for job in jobs:
+            self._abort(job)
+        for _ in range(threads):
+            self._orders.put(None)
+        closer = threading.Thread(target=_close_all, args=(kept,), daemon=True)
+        closer.start()
+        closer.join(max(0.0, deadline_s - time.monotonic()))
+
+    def _spawn(self) -> None:
+        threading.Thread(target=self._lane, daemon=True, name="outagekit-lane").start()
+
+    def _lane(self) -> None:
+        while (job := self._orders.get()) is not None:
+            self._serve(job)
+
+    def _serve(self, job: _Job) -> None:
+        order = job.order
+        began_ns = time.monotonic_ns()
+        try:
+            finished = self._execute(job)
+        except OutagekitError as fault:
+            finished = _ended(order, Failure(FailureKind.LOCAL_IO, fault.message), began_ns)
+        except Exception as fault:  # noqa: BLE001  (a bug must not leave an order unanswered)
+            detail = f"internal error: {type(fault).__name__}"
+            finished = _ended(order, Failure(FailureKind.PROTOCOL, detail), began_ns)
+            job.transport = None
+        self._keep(job)
+        with self._guard:
+            answered = self._jobs.pop(order.attempt, None) is None
+        if not answered:
+            self._reports.put(finished)
+
+    def _execute(self, job: _Job) -> Finished:
+        order = job.order
+        began_ns = time.monotonic_ns()
+        with self._guard:
+            job.transport = self._idle.pop(order.target.endpoint.id, None)
+        if job.transport is not None and not job.transport.alive:
+            job.transport.close()
+            job.transport = None
+        if job.transport is None:
+            failure = self._open(job)
+            if failure is not None:
+                return _ended(order, failure, began_ns)
+        if job.transport is None or job.cancelled.is_set():
+            return _ended(order, Failure(FailureKind.ABANDONED, "cancelled"), began_ns)
+        self._time(job, order)
+        job.sent = True
+        bench = Bench(self._emit(job), self._key, self._evidence, job.cancelled)
+        return execute(order, job.transport, bench)
+
+    def _open(self, job: _Job) -> Failure | None:
+        with self._connecting:
+            if job.cancelled.is_set():
+                return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
+            transport = self._connect(job.order.target)
+            job.transport = transport
+            limits = self._limits.deadlines
+            job.overdue_at_s = time.monotonic() + _GRACE_S + sum(_phases(limits))
+            opened = transport.open()
+        if isinstance(opened, Failure):
+            transport.close()
+            job.transport = None
+            return opened
+        if opened.first_contact:
+            self._reports.put(_first_contact(job.order, opened))
+        return None
+
+    def _time(self, job: _Job, order: Order) -> None:
+        files = len(getattr(order.action, "paths", ())) or 1
+        parts = files + (order.check is not None) + (order.verify is not None)
+        each_s = order.timeout_s + self._limits.deadlines.accept_s
+        job.overdue_at_s = time.monotonic() + parts * each_s + _GRACE_S
+
+    def _emit(self, job: _Job) -> Callable[[Report], None]:
+        def emit(report: Report) -> None:
+            if job.aborted_at_s is None or job.order.attempt in self._jobs:
+                self._reports.put(report)
+
+        return emit
+
+    def _keep(self, job: _Job) -> None:
+        """Put the connection aside for the endpoint's next step; close the longest idle one."""
+        transport = job.transport
+        if transport is None:
+            return
+        if job.cancelled.is_set() or not transport.alive:
+            transport.close()
+            return
+        surplus = None
+        with self._guard:
+            self._idle[job.order.target.endpoint.id] = transport
+            if len(self._idle) > self._limits.idle:
+                _, surplus = self._idle.popitem(last=False)
+        if surplus is not None:
+            surplus.close()
+
+    def _abort(self, job: _Job) -> None:
+        job.cancelled.set()
+        if job.aborted_at_s is None:
+            job.aborted_at_s = time.monotonic()
+        if job.transport is not None:
+            job.transport.abort()
+
+    def _watch(self) -> None:
+        """Abort what is overdue; answer for lanes that do not even react to that."""
+        now_s = time.monotonic()
+        with self._guard:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            if job.aborted_at_s is None and now_s > job.overdue_at_s:
+                self._abort(job)
+            elif job.aborted_at_s is not None and now_s > job.aborted_at_s + _ABANDON_S:
+                self._abandon(job)
+
+    def _abandon(self, job: _Job) -> None:
+        with self._guard:
+            if self._jobs.pop(job.order.attempt, None) is None:
+                return
+        self._spawn()
+        detail = "the connection did not react to being closed; the lane was given up"
+        failure = Failure(FailureKind.ABANDONED, detail, sent=job.sent)
+        self._reports.put(_ended(job.order, failure, time.monotonic_ns()))
+
+
+def _ended(order: Order, failure: Failure, began_ns: int) -> Finished:
+    return Finished(
+        attempt=order.attempt,
+        state=end_state_of(failure.kind, sent=failure.sent),
+        failure=failure.kind,
+        detail=failure.detail,
+        duration_ms=(time.monotonic_ns() - began_ns) // 1_000_000,
+    )
+
+
+def _first_contact(order: Order, opened: Opened) -> FirstContact:
+    return FirstContact(
+        attempt=order.attempt,
+        endpoint=order.target.endpoint.id,
+        machine_id=opened.machine_id,
+        key=opened.key,
+    )
+
+
+def _phases(limits: Deadlines) -> tuple[float, ...]:
+    return (
+        limits.resolve_s,
+        limits.connect_s,
+        limits.handshake_s,
+        limits.auth_s,
+        limits.accept_s,
+    )
+
+
+def _close_all(transports: Sequence[Transport]) -> None:
+    for transport in transports:
+        transport.close()

@@ -1,0 +1,135 @@
+"""What the engine asks for and what it hears back, as plain data.
+
+An order is one step for one endpoint. Orders and reports survive a round trip through JSON, so
+that an order can be executed by another process. Secrets never stand in them: credentials are
+references that the executing side resolves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, StepId
+from outagekit.inventory.model import Endpoint
+from outagekit.plan.model import Plan
+from outagekit.playbook.model import (
+    AnyAction,
+    Code,
+    RunScript,
+    Script,
+    ValueType,
+    WaitScript,
+)
+from outagekit.run.decide import Start
+from outagekit.transports.protocol import Target
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what crosses the dispatch seam."""
+
+
+class Order(Message, frozen=True):
+    """One step on one endpoint: check, action and verify belong together."""
+
+    attempt: AttemptId
+    target: Target
+    step: StepId
+    action: AnyAction
+    """Scripts in it have exactly the variant for the endpoint's system."""
+    check: Code | None = None
+    verify: Code | None = None
+    changes: bool = False
+    """Whether the step is meant to alter the endpoint: `changed` instead of `ok`."""
+    values: dict[str, Any] = {}
+    """Parameters, `with` values and facts for the scripts; names as in the playbook."""
+    result: dict[str, ValueType] = {}
+    timeout_s: float = 300.0
+    """For each of check, action and verify."""
+
+
+class Stream(Message, frozen=True):
+    """One stream of a command as the executing side kept it, redacted."""
+
+    text: str = ""
+    size_bytes: int = 0
+
+
+class Part(Message, frozen=True):
+    """Report: one command of the order ended."""
+
+    attempt: AttemptId
+    part: str
+    command: str
+    exit_code: int | None
+    duration_ms: int
+    stdout: Stream
+    stderr: Stream
+
+
+class Fetched(Message, frozen=True):
+    """Report: a file was saved as evidence."""
+
+    attempt: AttemptId
+    source: str
+    path: str
+    """Relative to the run folder."""
+    size_bytes: int
+    sha256: str
+
+
+class FirstContact(Message, frozen=True):
+    """Report: the endpoint's machine id was not known and is pinned now."""
+
+    attempt: AttemptId
+    endpoint: EndpointId
+    machine_id: str
+    key: str
+
+
+class Finished(Message, frozen=True):
+    """Report: the order is done; exactly one per order, the last of its reports."""
+
+    attempt: AttemptId
+    state: EndState
+    failure: FailureKind | None = None
+    detail: str = ""
+    duration_ms: int = 0
+    result: dict[str, Any] | None = None
+
+
+Report = Part | Fetched | FirstContact | Finished
+
+
+def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
+    """Return the order for a step that begins on an endpoint of the plan.
+
+    Of every script only the variant for the endpoint's system goes into the order; a plan holds
+    one for each of its endpoints.
+    """
+    step = start.step
+
+    def variant(script: Script | None) -> Code | None:
+        return script.for_os(endpoint.os) if script else None
+
+    action: AnyAction = step.action
+    if isinstance(action, RunScript | WaitScript):
+        chosen = variant(action.script)
+        action = msgspec.structs.replace(action, script=Script((chosen,) if chosen else ()))
+    return Order(
+        attempt=start.attempt,
+        target=Target(
+            endpoint=endpoint,
+            credential=plan.credential_of(endpoint),
+            site=plan.site_of(endpoint),
+        ),
+        step=step.id,
+        action=action,
+        check=variant(step.check),
+        verify=variant(step.verify),
+        changes=step.changes,
+        values=dict(start.values),
+        result=step.result,
+        timeout_s=step.timeout_s,
+    )

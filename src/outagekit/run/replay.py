@@ -1,0 +1,53 @@
+"""A recorded run becomes its state again, from nothing but its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from outagekit.errors import LogDamaged, NothingMatched
+from outagekit.events import EndState
+from outagekit.log.folder import find_run
+from outagekit.log.reader import read_records
+from outagekit.plan.store import thaw
+from outagekit.run.state import State, begin, fold
+from outagekit.text import closest
+
+_FROZEN = ("plan.json", "inventory.json")
+
+
+def replay(folder: Path) -> State:
+    """Return the state a run's records lead to.
+
+    Raises `LogDamaged` if the log or the frozen plan is not what was written.
+    """
+    try:
+        files = {name: (folder / name).read_bytes() for name in _FROZEN}
+    except OSError as error:
+        raise LogDamaged(f"the plan of {folder.name} cannot be read: {error}") from error
+    state = begin(thaw(files))
+    for record in read_records(folder / "log.jsonl"):
+        state = fold(state, record)
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRuns:
+    """Answers the selector `run:ID:STATE` from the runs of a state folder."""
+
+    state_dir: Path
+
+    def endpoints_of(self, run: str, state: str, /) -> Collection[str]:
+        """Return the `client/name` of a run's endpoints with this end state.
+
+        Raises `NothingMatched` if there is no such run or no such end state.
+        """
+        try:
+            wanted = EndState(state)
+        except ValueError:
+            near = closest(state, [each.value for each in EndState])
+            hint = f"did you mean run:{run}:{near}?" if near else ""
+            raise NothingMatched(f"{state!r} is no end state", hint=hint) from None
+        found = replay(find_run(self.state_dir, run))
+        return tuple(i for i, p in found.progress.items() if p.state is wanted)

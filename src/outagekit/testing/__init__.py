@@ -1,0 +1,1 @@
+"""Public fakes for the seams of the product. Nothing in the product itself imports this room."""

@@ -1,0 +1,64 @@
+"""A driver whose endpoints answer as a script says: no threads, no network, no time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from outagekit.events import AttemptId, EndState
+from outagekit.run.orders import Finished, Order, Report
+
+Answer = Callable[[Order], Finished | None]
+"""What an endpoint reports for an order; None: nothing, it hangs."""
+
+
+def succeed(order: Order) -> Finished:
+    """Answer that the step did what it is for."""
+    state = EndState.CHANGED if order.changes else EndState.OK
+    return Finished(attempt=order.attempt, state=state)
+
+
+class ScriptedDriver:
+    """Keeps every order it was given; answers one of them at each call of `reports`.
+
+    Orders and reports make a round trip through JSON, as they would to another process.
+    """
+
+    def __init__(self, answer: Answer = succeed) -> None:
+        self.orders: list[Order] = []
+        self.cancelled: list[AttemptId] = []
+        self.most_at_once = 0
+        self.closed = False
+        self._answer = answer
+        self._waiting: deque[Order] = deque()
+
+    def submit(self, order: Order) -> None:
+        """Take an order."""
+        received = msgspec.json.decode(msgspec.json.encode(order), type=Order)
+        if received != order:
+            message = f"{order} does not survive JSON"
+            raise ValueError(message)
+        self.orders.append(received)
+        self._waiting.append(received)
+        self.most_at_once = max(self.most_at_once, len(self._waiting))
+
+    def cancel(self, attempt: AttemptId) -> None:
+        """Remember the wish."""
+        self.cancelled.append(attempt)
+
+    def reports(self, timeout_s: float) -> Sequence[Report]:
+        """Answer the order that waits longest."""
+        if not self._waiting:
+            return ()
+        order = self._waiting.popleft()
+        finished = self._answer(order)
+        if finished is None:
+            self._waiting.append(order)
+            return ()
+        return (msgspec.json.decode(msgspec.json.encode(finished), type=Finished),)
+
+    def close(self, grace_s: float) -> None:
+        """Remember that it was closed."""
+        self.closed = True

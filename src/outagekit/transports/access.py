@@ -1,0 +1,21 @@
+"""What a transport needs from this machine to reach an endpoint: trust, secrets, patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from outagekit.credentials import SecretRef
+from outagekit.inventory.model import Endpoint
+from outagekit.transports.protocol import Deadlines
+from outagekit.transports.trust import TrustStore
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Shared by all connections of a process."""
+
+    trust: TrustStore
+    resolve_secret: Callable[[SecretRef, Endpoint], str]
+    """Returns a secret or raises `OutagekitError`; may take its time."""
+    deadlines: Deadlines = field(default_factory=Deadlines)

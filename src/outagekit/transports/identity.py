@@ -1,0 +1,67 @@
+"""The first command on a connection: which machine is this, and since when is it up. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from outagekit.events import FailureKind
+from outagekit.playbook.model import Code
+from outagekit.text import visible_line
+from outagekit.transports.protocol import Failure, Outcome
+from outagekit.transports.shell import render
+
+_SCRIPT: Final = r"""
+id=
+for file in /etc/machine-id /var/lib/dbus/machine-id; do
+  if [ -z "$id" ] && [ -r "$file" ]; then read -r id <"$file" || :; fi
+done
+if [ -z "$id" ] && command -v ioreg >/dev/null 2>&1; then
+  id=$(ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*"IOPlatformUUID" = "\(.*\)".*/\1/p')
+fi
+boot=
+if [ -r /proc/sys/kernel/random/boot_id ]; then
+  read -r boot </proc/sys/kernel/random/boot_id || :
+elif command -v sysctl >/dev/null 2>&1; then
+  boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || :)
+fi
+printf 'machine-id=%s\nboot-id=%s\n' "$id" "$boot"
+"""
+
+IDENTITY: Final = render(Code("sh", _SCRIPT), {}, step="-", part="identity")
+"""Prints `machine-id=…` and `boot-id=…`; what the machine cannot tell is empty."""
+
+_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
+_NOT_SET_UP: Final = frozenset({"uninitialized"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a machine tells about itself; empty where it has nothing to tell."""
+
+    machine_id: str = ""
+    boot_id: str = ""
+
+
+def parse_identity(outcome: Outcome) -> Identity | Failure:
+    """Return what the machine told, or why it could not: then nothing of ours can run there.
+
+    The command only reads, so `sent` is never true.
+    """
+    if outcome.failure is not None:
+        return Failure(outcome.failure.kind, outcome.failure.detail)
+    told = dict(
+        line.strip().partition("=")[::2]
+        for line in outcome.stdout.text.split("\n")
+        if line.startswith(("machine-id=", "boot-id="))
+    )
+    if outcome.exit_code != 0 or len(told) < 2:  # noqa: PLR2004  (both lines)
+        said = (outcome.stderr.text.strip() or outcome.stdout.text.strip())[:200]
+        detail = f"the endpoint did not run our first command as a POSIX shell would: {said}"
+        return Failure(FailureKind.PROTOCOL, visible_line(detail))
+    return Identity(_sound(told["machine-id"]), _sound(told["boot-id"]))
+
+
+def _sound(value: str) -> str:
+    return value if _ID.fullmatch(value) and value not in _NOT_SET_UP else ""

@@ -1,0 +1,250 @@
+"""The SSH transport: one connection to one endpoint, over paramiko, never longer than allowed.
+
+What can go wrong, and which failure it is (`sent` says that a command of ours may have run):
+
+| what happened | kind | sent |
+|---|---|---|
+| the name has no address, or the resolver is silent | resolve | no |
+| the port is closed, or a firewall rejects | refused | no |
+| nobody answers, there is no way there | connect_timeout | no |
+| no SSH banner, key exchange ends or stalls, no common algorithm | handshake | no |
+| the host key is unknown, changed or revoked; nothing secret was sent | host_key | no |
+| every key and the password refused | auth | no |
+| silence during the login, or for a command before it was taken | timeout | no |
+| the connection ends before a command was taken | lost | no |
+| the machine id is not the pinned one | wrong_machine | no |
+| the server refuses to run commands or has no sh; no sftp; a path refused | protocol | no |
+| the connection or the channel ends while a command runs | lost | yes |
+| the command did not end in time and was stopped | timeout | yes |
+| the command was killed by a signal | exit_code | yes |
+| a fetched file is larger than allowed | size | no |
+| a key, a secret, the trust folder or a local file cannot be used | local_io | no |
+
+A command without standard input is its command line: once that was handed over, `sent` is yes
+even if the server never said that it took it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+import paramiko
+
+from outagekit.credentials import SecretRef
+from outagekit.errors import OutagekitError
+from outagekit.events import FailureKind
+from outagekit.inventory.model import Endpoint
+from outagekit.redaction import Redactor, Secret
+from outagekit.text import fold_list, visible_line
+from outagekit.transports.access import Access
+from outagekit.transports.identity import IDENTITY, Identity, parse_identity
+from outagekit.transports.known_hosts import SSH_PORT, HostKey
+from outagekit.transports.probe import reached_port
+from outagekit.transports.protocol import (
+    Command,
+    Failure,
+    Limits,
+    Moved,
+    OnOutput,
+    Opened,
+    Outcome,
+    Target,
+)
+from outagekit.transports.ssh_command import Running, follow
+from outagekit.transports.ssh_files import fetch_file, put_file
+from outagekit.transports.ssh_login import log_in
+from outagekit.transports.ssh_session import Session, connect
+from outagekit.transports.watchdog import WATCHDOG
+
+_ACCEPT_BACKSTOP_S: Final = 1.0
+T = TypeVar("T")
+_NOT_OPEN: Final = Failure(FailureKind.LOST, "the connection is not open")
+
+
+class SshTransport:
+    """An SSH connection to an endpoint; `redactor` knows the secrets it has used."""
+
+    def __init__(self, target: Target, access: Access) -> None:
+        self._target = target
+        self._access = access
+        self._session: Session | None = None
+        self._stop = threading.Event()
+        self.redactor = Redactor()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection was open and sound when last looked at; asks nobody."""
+        session = self._session
+        return session is not None and session.is_active() and not self._stop.is_set()
+
+    def open(self) -> Opened | Failure:
+        """Connect, check the host key, log in, check the machine id. On failure nothing stays."""
+        self._hang_up()
+        opened = self._opened()
+        if isinstance(opened, Failure):
+            self._hang_up()
+        return self._cleaned(opened)
+
+    def execute(
+        self, command: Command, limits: Limits, on_output: OnOutput | None = None
+    ) -> Outcome:
+        """Run a command to its end, its deadline, or the loss of the connection."""
+        session = self._session
+        if session is None or not self.alive:
+            return Outcome(None, failure=_NOT_OPEN)
+        began_s = time.monotonic()
+        channel = self._accepted(session, command, limits.accept_s)
+        if isinstance(channel, Failure):
+            spent_ms = round((time.monotonic() - began_s) * 1000)
+            return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(channel))
+        running = Running(session, channel, command.stdin, limits)
+        return follow(running, self.redactor, on_output)
+
+    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+        """Write a file on the endpoint, whole or not at all, over SFTP."""
+        session = self._session
+        if session is None or not self.alive:
+            return _NOT_OPEN
+        return self._cleaned(put_file(session, content, path, mode=mode, limits=limits))
+
+    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+        """Copy a regular file of the endpoint into the new local file `into`, over SFTP."""
+        session = self._session
+        if session is None or not self.alive:
+            return _NOT_OPEN
+        moved = fetch_file(session, path, into, max_bytes=max_bytes, limits=limits)
+        return self._cleaned(moved)
+
+    def abort(self) -> None:
+        """Close the connection from outside; a blocked call returns within a second.
+
+        Until `close`, nothing is begun any more.
+        """
+        self._stop.set()
+        session = self._session
+        if session is not None:
+            session.cut()
+
+    def close(self) -> None:
+        """End the connection. Never raises, never blocks for more than a second."""
+        self._hang_up()
+        self._stop.clear()
+
+    def _hang_up(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.hang_up()
+
+    def _opened(self) -> Opened | Failure:
+        endpoint, access = self._target.endpoint, self._access
+        port = reached_port(endpoint, endpoint.port or SSH_PORT)
+        try:
+            known = access.trust.known_keys(endpoint.client, endpoint.address, port)
+        except OutagekitError as fault:
+            return Failure(FailureKind.LOCAL_IO, fault.message)
+        session = connect(
+            endpoint.address, port, deadlines=access.deadlines, known=known, stop=self._stop
+        )
+        if isinstance(session, Failure):
+            return session
+        self._session = session
+        if self._stop.is_set():
+            return Failure(FailureKind.LOST, "the connection was aborted")
+        failure = _judged(session.server_key, known, endpoint) or self._logged_in(session)
+        return failure or self._identified(session)
+
+    def _logged_in(self, session: Session) -> Failure | None:
+        secrets: list[Secret] = []
+
+        def reveal(reference: SecretRef, label: str) -> str:
+            value = self._access.resolve_secret(reference, self._target.endpoint)
+            secrets.append(Secret(label, value))
+            # At once: even the failure that follows may quote it.
+            self.redactor = Redactor(secrets)
+            return value
+
+        failure = log_in(
+            session,
+            self._target.credential,
+            reveal=reveal,
+            timeout_s=self._access.deadlines.auth_s,
+        )
+        if failure is None:
+            session.settle()
+        return failure
+
+    def _identified(self, session: Session) -> Opened | Failure:
+        accept_s = self._access.deadlines.accept_s
+        outcome = self.execute(IDENTITY, Limits(run_s=accept_s, accept_s=accept_s))
+        found = parse_identity(outcome)
+        if isinstance(found, Failure):
+            return found
+        return self._pinned(found, session.server_key)
+
+    def _pinned(self, found: Identity, key: HostKey) -> Opened | Failure:
+        endpoint, trust = self._target.endpoint, self._access.trust
+        try:
+            before = trust.machine_of(endpoint.client, endpoint.name)
+            pinned = before
+            if not before and found.machine_id:
+                pinned = trust.pin_machine(endpoint.client, endpoint.name, found.machine_id)
+        except OutagekitError as fault:
+            return Failure(FailureKind.LOCAL_IO, fault.message)
+        if pinned != found.machine_id:
+            detail = (
+                f"{endpoint.address} is not {endpoint.id}: it has machine id"
+                f" {found.machine_id or '(none)'}, known is {pinned}; a VPN may lead elsewhere, or"
+                f" the machine was rebuilt (then: outagekit trust replace {endpoint.id})"
+            )
+            return Failure(FailureKind.WRONG_MACHINE, detail)
+        first = not before and bool(found.machine_id)
+        return Opened(found.machine_id, key.fingerprint, first, found.boot_id)
+
+    def _accepted(
+        self, session: Session, command: Command, accept_s: float
+    ) -> paramiko.Channel | Failure:
+        sent = not command.stdin
+        try:
+            with WATCHDOG.limit(accept_s + _ACCEPT_BACKSTOP_S, session.cut):
+                return session.start_command(command.line, accept_s)
+        except TimeoutError:
+            detail = f"the server did not take a command within {accept_s:g} s"
+            return Failure(FailureKind.TIMEOUT, detail, sent=sent)
+        except (paramiko.SSHException, EOFError, OSError) as fault:
+            if session.is_active():
+                return Failure(FailureKind.PROTOCOL, _refusal(fault))
+            detail = "the connection was lost before the server took the command"
+            return Failure(FailureKind.LOST, detail, sent=sent)
+
+    def _cleaned(self, result: T | Failure) -> T | Failure:
+        if isinstance(result, Failure):
+            return replace(result, detail=self.redactor.clean(result.detail))
+        return result
+
+
+def _judged(offered: HostKey, known: tuple[HostKey, ...], endpoint: Endpoint) -> Failure | None:
+    if offered in known:
+        return None
+    shown = f"{offered.type} {offered.fingerprint}"
+    if not known:
+        detail = (
+            f"the host key of {endpoint.address} is not trusted yet: it is {shown};"
+            f" compare it with the machine's own, then: outagekit trust add {endpoint.id}"
+        )
+        return Failure(FailureKind.HOST_KEY, detail)
+    trusted = fold_list([f"{key.type} {key.fingerprint}" for key in known], 3)
+    detail = (
+        f"the host key of {endpoint.address} is {shown}, but trusted is {trusted}: somebody may"
+        " stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
+        f" (then: outagekit trust replace {endpoint.id})"
+    )
+    return Failure(FailureKind.HOST_KEY, detail)
+
+
+def _refusal(fault: Exception) -> str:
+    reason = f": {visible_line(fault.text)}" if isinstance(fault, paramiko.ChannelException) else ""
+    return f"the server refused to run a command{reason}"

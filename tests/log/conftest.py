@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from outagekit.events import (
+    AgreementOverridden,
+    AttemptId,
+    Checkpoint,
+    ClockJumped,
+    EndpointId,
+    EndpointKeyTrusted,
+    EndState,
+    EventUnencodable,
+    EvidenceSaved,
+    FailureKind,
+    LogRepaired,
+    LogWriteFailed,
+    Note,
+    Output,
+    PlanFrozen,
+    RunClosed,
+    RunId,
+    RunOpened,
+    RunPaused,
+    RunResumed,
+    StageOpened,
+    StepFinished,
+    StepId,
+    StepInDoubt,
+    StepPart,
+    StepStarted,
+)
+from outagekit.log.folder import RunFolder, new_run_id
+from outagekit.testing.log_file import log_lines
+
+ENDPOINT = EndpointId("acme/web-01")
+STEP = StepId("restart")
+ATTEMPT = AttemptId("a1")
+
+
+class ManualClock:
+    """Time stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.wall = 1_795_334_400_000_000_000
+        self.mono = 5_000_000_000
+
+    def wall_ns(self) -> int:
+        return self.wall
+
+    def mono_ns(self) -> int:
+        return self.mono
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall += int(seconds * 1e9)
+        self.mono += int(seconds * 1e9)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def run():
+    return RunId("20261122T081403Z-restart-x7q2")
+
+
+@pytest.fixture
+def make_folder(tmp_path):
+    made = []
+
+    def make(title="Restart"):
+        run = new_run_id(title, datetime(2026, 11, 22, 8, 14, 3, tzinfo=UTC))
+        made.append(RunFolder.create(tmp_path / "state", run))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        folder.close()
+
+
+@pytest.fixture
+def folder(make_folder):
+    return make_folder()
+
+
+@pytest.fixture
+def opened():
+    return RunOpened(
+        playbook="restart",
+        title="Restart",
+        plan="7f3a91",
+        clients=("acme",),
+        endpoints=1,
+        os_user="ops",
+        machine="laptop",
+        version="0.1.0",
+    )
+
+
+@pytest.fixture
+def every_event(opened):
+    """One of each kind of event, with every field that is not its default."""
+    output = Output(text="begin", tail="end", size_bytes=9000, sha256="0" * 64)
+    return (
+        opened,
+        PlanFrozen(files={"plan.json": "1" * 64}),
+        RunResumed(os_user="ops", version="0.1.0"),
+        RunPaused(why="a person"),
+        RunClosed(counts={EndState.OK: 3, EndState.FAILED: 1}, exit_code=3, why="gate"),
+        StageOpened(stage=1, phase="fix", steps=(STEP,), endpoints=4),
+        StepStarted(endpoint=ENDPOINT, step=STEP, attempt=ATTEMPT, number=2),
+        StepPart(
+            endpoint=ENDPOINT,
+            step=STEP,
+            attempt=ATTEMPT,
+            part="script",
+            command="2" * 64,
+            exit_code=1,
+            duration_ms=12,
+            stdout=output,
+            stderr=Output(text="x"),
+        ),
+        StepFinished(
+            endpoint=ENDPOINT,
+            step=STEP,
+            state=EndState.FAILED,
+            attempt=ATTEMPT,
+            failure=FailureKind.EXIT_CODE,
+            detail="exit code 1",
+            duration_ms=13,
+            result={"impacted": True, "list": [1, None, "x"]},
+            retry_in_ms=5,
+        ),
+        StepInDoubt(endpoint=ENDPOINT, step=STEP, attempt=ATTEMPT, why="stopped twice"),
+        EndpointKeyTrusted(endpoint=ENDPOINT, machine_id="m", key="SHA256:x"),
+        EvidenceSaved(
+            endpoint=ENDPOINT,
+            step=STEP,
+            attempt=ATTEMPT,
+            source="/var/log/x",
+            path="evidence/acme/0-x",
+            size_bytes=3,
+            sha256="3" * 64,
+        ),
+        Note(text="rang the client", who="ops", endpoint=ENDPOINT),
+        AgreementOverridden(
+            allow="reboot", clients=("acme",), approved_by="ops", because="down", listed=True
+        ),
+        Checkpoint(head_seq=4, head_sha="4" * 64),
+        ClockJumped(by_ms=-3_600_000),
+        LogRepaired(offset=7, removed_bytes=8, removed_sha256="5" * 64, kept_as="log.torn-1"),
+        LogWriteFailed(why="disk full"),
+        EventUnencodable(kind="note", text="?"),
+    )
+
+
+@pytest.fixture
+def fifty(run, opened):
+    """The lines of a log of 50 records, synced eight at a time."""
+    steps = (
+        StepStarted(endpoint=ENDPOINT, step=STEP, attempt=AttemptId(f"a{number}"))
+        for number in range(49)
+    )
+    return log_lines(run, (opened, *steps), group=8)

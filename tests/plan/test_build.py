@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from outagekit.errors import InvalidInput, NothingMatched
+from outagekit.plan.build import build_plan, fair_order, stages_of, used_clients
+from outagekit.playbook.model import WaitScript, WaitTcp
+
+NAMES = st.text("ab019-", min_size=1, max_size=5)
+
+
+def names(endpoints):
+    return [endpoint.id for endpoint in endpoints]
+
+
+def test_stages_are_cut_where_the_phase_changes_and_nowhere_else(a):
+    steps = [
+        a.step("one", phase="assess"),
+        a.step("two", phase="assess"),
+        a.step("three", "change"),
+        a.step("four", phase="assess"),
+    ]
+    stages = stages_of(steps)
+    assert [(s.number, s.phase, s.steps, s.changes) for s in stages] == [
+        (1, "assess", ("one", "two"), False),
+        (2, "fix", ("three",), True),
+        (3, "assess", ("four",), False),
+    ]
+
+
+def test_a_step_done_once_is_a_stage_of_its_own(a):
+    steps = [a.step("one"), a.step("call", once="client"), a.step("two")]
+    assert [stage.steps for stage in stages_of(steps)] == [("one",), ("call",), ("two",)]
+
+
+def test_clients_take_turns_and_then_their_sites(a):
+    big = [a.endpoint(f"acme/a{n}", site="berlin" if n < 4 else "leeds") for n in range(6)]
+    small = [a.endpoint("zeta/z1"), a.endpoint("zeta/z2")]
+    assert names(fair_order([*big, *small])) == [
+        "acme/a0",
+        "zeta/z1",
+        "acme/a4",
+        "zeta/z2",
+        "acme/a1",
+        "acme/a5",
+        "acme/a2",
+        "acme/a3",
+    ]
+
+
+def test_numbers_in_names_count_as_numbers(a):
+    chosen = [a.endpoint(f"acme/{name}") for name in ("pos-10", "pos-2", "10.0.0.9", "10.0.0.10")]
+    assert names(fair_order(chosen)) == [
+        "acme/10.0.0.9",
+        "acme/10.0.0.10",
+        "acme/pos-2",
+        "acme/pos-10",
+    ]
+
+
+def test_an_endpoint_chosen_twice_is_planned_once(a):
+    assert names(fair_order([a.endpoint("acme/x"), a.endpoint("acme/x")])) == ["acme/x"]
+
+
+@given(data=st.data(), chosen=st.lists(st.tuples(NAMES, NAMES, NAMES), min_size=1, max_size=25))
+def test_the_order_is_fair_complete_and_the_same_for_every_order_of_input(a, data, chosen):
+    sites = {}
+    endpoints = [
+        a.endpoint(f"{client}/{name}", site=sites.setdefault((client, name), site))
+        for client, name, site in chosen
+    ]
+    order = fair_order(endpoints)
+    assert order == fair_order(data.draw(st.permutations(endpoints)))
+    assert sorted(names(order)) == sorted(set(names(endpoints)))
+    seen: dict[str, int] = {}
+    total = {e.client: sum(o.client == e.client for o in order) for e in order}
+    for endpoint in order:
+        # Nobody gets a second turn while somebody who still has endpoints waits for the first.
+        mine = seen.get(endpoint.client, 0)
+        waiting = [c for c, all_of in total.items() if seen.get(c, 0) < all_of]
+        assert mine == min(seen.get(c, 0) for c in waiting)
+        seen[endpoint.client] = mine + 1
+
+
+@given(data=st.data())
+def test_the_digest_does_not_depend_on_any_order_of_files_or_keys(a, data):
+    shuffled = lambda mapping: dict(data.draw(st.permutations(list(mapping.items()))))  # noqa: E731
+    endpoints = [
+        a.endpoint(f"{client}/{name}", credential=key, site=site)
+        for client in ("acme", "beta")
+        for name, key, site in (("x", "k1", "s1"), ("y", "k2", "s2"), ("z", "k1", None))
+    ]
+    clients = {
+        name: a.everything(name, credentials=a.credentials("k1", "k2"), sites=a.sites("s1", "s2"))
+        for name in ("acme", "beta")
+    }
+    step = a.step("look", with_={"a": 1, "b": [1, 2], "c": {"x": 1, "y": 2}})
+    params = {"one": "1", "two": 2, "three": [1.5, True]}
+    here = build_plan(a.playbook(step), params=params, endpoints=endpoints, clients=clients)
+    there = build_plan(
+        a.playbook(replace(step, with_=shuffled(step.with_))),
+        params=shuffled(params),
+        endpoints=data.draw(st.permutations(endpoints)),
+        clients={
+            name: replace(c, credentials=shuffled(c.credentials), sites=shuffled(c.sites))
+            for name, c in shuffled(clients).items()
+        },
+    )
+    assert there.digest == here.digest
+    assert there == here
+
+
+def test_the_digest_does_not_depend_on_where_files_lie_or_how_they_are_laid_out(a):
+    here = a.playbook(a.step("look", line=4), path="here/p.yaml", origin="workspace", digest="aa")
+    there = a.playbook(a.step("look", line=9), path="there/p.yaml", origin="outside", digest="bb")
+    acme = {"acme": a.everything("acme")}
+    plans = [
+        build_plan(book, params={}, endpoints=[a.endpoint("acme/x")], clients=acme)
+        for book in (here, there)
+    ]
+    assert plans[0].digest == plans[1].digest
+    assert len(plans[0].digest) == 64
+
+
+def test_the_digest_changes_with_everything_that_would_happen(a):
+    one = a.plan(a.step("look"))
+    others = [
+        a.plan(a.step("look", timeout_s=1)),
+        a.plan(a.step("look", verify=a.script())),
+        a.plan(a.step("look"), params={"line": 4}),
+        a.plan(a.step("look", with_={"line": 4})),
+        a.plan(a.step("look"), endpoints=[a.endpoint("acme/web-02")]),
+        a.plan(a.step("look"), clients=[a.everything("acme", timezone="UTC")]),
+        a.plan(a.step("look"), selection="os:linux"),
+    ]
+    assert len({plan.digest for plan in (one, *others)}) == len(others) + 1
+
+
+def test_names_of_parameters_that_look_like_places_are_part_of_the_digest(a):
+    digests = {
+        a.plan(params=params).digest
+        for params in ({}, {"path": "a"}, {"path": "b"}, {"line": 1}, {"digest": "x"})
+    }
+    assert len(digests) == 5
+
+
+def test_only_what_is_used_stays_in_the_plan(a):
+    endpoints = [a.endpoint("acme/x", credential="used", site="berlin")]
+    acme = a.everything(
+        "acme",
+        credentials=a.credentials("used", "other"),
+        sites=a.sites("berlin", "leeds"),
+        endpoints={"x": endpoints[0], "y": a.endpoint("acme/y")},
+    )
+    (kept,) = a.plan(endpoints=endpoints, clients=[acme, a.everything("beta")]).clients
+    assert (list(kept.credentials), list(kept.sites)) == (["used"], ["berlin"])
+    assert kept.endpoints == {}
+    assert kept.agreement == acme.agreement
+
+
+@pytest.mark.parametrize("field", ["credential", "site"])
+def test_a_dangling_name_is_an_error_and_no_crash(a, field):
+    endpoints = [a.endpoint("acme/x", **{field: "gone"})]
+    with pytest.raises(InvalidInput, match=f"acme/x names {field} gone"):
+        used_clients(endpoints, {"acme": a.client("acme")})
+
+
+def test_an_unknown_client_is_an_error_and_no_crash(a):
+    with pytest.raises(InvalidInput, match="beta/x belongs to a client"):
+        used_clients([a.endpoint("beta/x")], {"acme": a.client("acme")})
+
+
+def test_nothing_chosen_is_nothing_matched(a):
+    with pytest.raises(NothingMatched):
+        build_plan(a.playbook(), params={}, endpoints=[], clients={})
+
+
+def test_every_part_without_a_script_for_a_system_is_named_at_once(a):
+    linux_only = a.step("look", line=7, verify=a.script("powershell"))
+    wait = a.step("wait", line=9, action=WaitScript(a.script("cmd")))
+    fine = a.step("port", action=WaitTcp(80))
+    endpoints = [a.endpoint("acme/x"), a.endpoint("acme/m", os="macos"), a.endpoint("acme/y")]
+    with pytest.raises(InvalidInput) as caught:
+        a.plan(linux_only, wait, fine, endpoints=endpoints)
+    problems = caught.value.problems
+    assert [(p.line, p.column) for p in problems] == [(7, 1), (7, 1), (9, 1), (9, 1)]
+    assert problems[0].path == Path("playbooks/spooler.yaml")
+    assert problems[0].message == (
+        "step look: `verify` has no variant for linux, but 2 endpoints of the plan run it"
+    )
+    assert problems[0].hint == "leave them out with --limit os:macos"
+    assert "step wait: its script has no variant for macos, but 1 endpoint" in problems[3].message
+    assert caught.value.message == "4 scripts cannot run on every chosen endpoint"
+
+
+def test_one_missing_script_is_the_message_and_names_what_to_write(a):
+    with pytest.raises(InvalidInput, match="step look: its script has no variant") as caught:
+        a.plan(a.step("look", action=WaitScript(a.script("cmd"))))
+    assert caught.value.hint == "add a script in sh and bash, or choose other endpoints"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outagekit.errors import NotYet
+from outagekit.plan.not_yet import refuse_not_yet
+from outagekit.playbook.model import (
+    Approve,
+    Fetch,
+    Later,
+    Manual,
+    Push,
+    Reboot,
+    Rollout,
+    WaitHttp,
+    WaitTcp,
+)
+
+
+def problems(a, *steps, endpoints=(), clients=None, **fields):
+    with pytest.raises(NotYet) as caught:
+        refuse_not_yet(a.playbook(*steps, **fields), endpoints, clients or {})
+    assert caught.value.exit_code == 8
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"action": Reboot(60)}, "reboot"),
+        ({"action": Manual("Ring")}, "manual"),
+        ({"action": Approve("Go?")}, "approve"),
+        ({"action": Later("http")}, "http"),
+        ({"action": Later("vendor_status")}, "vendor_status"),
+        ({"action": Later("notify")}, "notify"),
+        ({"once": "client"}, "once: client"),
+        ({"once": "run"}, "once: run"),
+        ({"always": True}, "always"),
+        ({"detach": True}, "detach"),
+        ({"on_doubt": "probe"}, "on_doubt: probe"),
+        ({"account": "root"}, "as: root"),
+        ({"account": "system"}, "as: system"),
+    ],
+)
+def test_each_thing_that_is_not_executed_is_named_at_its_step(a, fields, named):
+    (problem,) = problems(a, a.step("look"), a.step("later", line=12, **fields))
+    assert problem.message == f"step later: `{named}` is not executed yet"
+    assert (problem.path, problem.line, problem.column) == (Path("playbooks/spooler.yaml"), 12, 1)
+
+
+def test_rollout_is_named(a):
+    (problem,) = problems(a, a.step("look"), rollout=Rollout(waves=("1", "100%")))
+    assert "`rollout`" in problem.message
+
+
+def test_everything_is_listed_at_once(a):
+    step = a.step("later", line=3, action=Reboot(60), always=True, account="root")
+    found = problems(a, step, a.step("x", line=9, detach=True), rollout=Rollout())
+    assert [problem.line for problem in found] == [0, 3, 3, 3, 9]
+
+
+def test_what_is_executed_passes(a):
+    steps = [
+        a.step("one", undo=a.script(), account="login", when="True"),
+        a.step("port", action=WaitTcp(80)),
+        a.step("web", action=WaitHttp(80)),
+        a.step("get", action=Fetch(("/a",), 10)),
+        a.step("put", action=Push("f", "/f", b"x")),
+    ]
+    acme = a.everything("acme", sites=a.sites("berlin"))
+    endpoints = [a.endpoint("acme/x", site="berlin"), a.endpoint("acme/y", os="macos")]
+    refuse_not_yet(a.playbook(*steps), endpoints, {"acme": acme})
+
+
+def test_endpoints_are_named_with_how_to_leave_them_out(a):
+    jump = a.sites("leeds", jump="ops@bastion.acme.example")
+    acme = a.everything("acme", sites=a.sites("berlin") | jump)
+    endpoints = [
+        a.endpoint("acme/w1", os="windows"),
+        a.endpoint("acme/w2", os="windows", site="berlin"),
+        a.endpoint("acme/s1", become="sudo"),
+        a.endpoint("acme/j1", site="leeds"),
+    ]
+    windows, become, jumped = problems(a, endpoints=endpoints, clients={"acme": acme})
+    assert windows.message.endswith("of 2 endpoints is not executed yet: acme/w1 and acme/w2")
+    assert windows.hint == "leave them out with --limit 'not os:windows'"
+    assert become.message == "`become` of 1 endpoint is not executed yet: acme/s1"
+    assert become.hint == "leave them out with --limit 'not s1'"
+    assert jumped.hint == "leave them out with --limit 'not site:leeds'"
+
+
+def test_a_site_with_a_jump_host_does_not_matter_while_nobody_chosen_stands_there(a):
+    acme = a.everything("acme", sites=a.sites("leeds", jump="ops@bastion.acme.example"))
+    assert a.plan(endpoints=[a.endpoint("acme/x")], clients=[acme])
+
+
+def test_a_plan_with_something_of_the_kind_is_not_built(a):
+    with pytest.raises(NotYet, match="step later: `always` is not executed yet"):
+        a.plan(a.step("later", always=True))
+    with pytest.raises(NotYet, match="WinRM"):
+        a.plan(endpoints=[a.endpoint("acme/w1", os="windows")])
