@@ -79,6 +79,10 @@ def test_a_kept_file_is_named_by_its_content_and_what_it_was_called(store):
     assert store.name_of(path) == f"evidence/acme/pos-01/collect/{sha16}-syslog.1"
 
 
+def test_a_windows_path_is_named_by_its_last_part_too(store):
+    assert keep(store, r"C:\Windows\Logs\CBS.log").name.endswith("-cbs.log")
+
+
 @pytest.mark.parametrize("source", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_name_of_an_endpoint_leads_anywhere_else(store, source):
     path = keep(store, source)

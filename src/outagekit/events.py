@@ -74,6 +74,7 @@ _UNREACHABLE = frozenset(
         FailureKind.HANDSHAKE,
     }
 )
+_SILENT = frozenset({FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.ABANDONED})
 
 
 def end_state_of(kind: FailureKind, *, sent: bool) -> EndState:
@@ -84,8 +85,10 @@ def end_state_of(kind: FailureKind, *, sent: bool) -> EndState:
     """
     if kind in _UNREACHABLE:
         return EndState.UNREACHABLE
-    if kind in {FailureKind.LOST, FailureKind.TIMEOUT, FailureKind.ABANDONED}:
+    if kind in _SILENT:
         return EndState.UNKNOWN if sent else EndState.UNREACHABLE
+    if kind is FailureKind.PROTOCOL and sent:
+        return EndState.UNKNOWN
     return EndState.FAILED
 
 

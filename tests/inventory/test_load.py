@@ -172,7 +172,7 @@ def test_defaults_hold_where_an_endpoint_says_nothing(tmp_path):
         "defaults: {site: berlin, credential: a, os: linux, become: sudo, port: 2222, tags: [x]}\n"
         "endpoints:\n"
         "  plain: {address: 192.0.2.1}\n"
-        "  own: {address: 192.0.2.2, site: leeds, credential: b, os: macos, port: 22, tags: [z, x]}\n"
+        "  own: {address: 192.0.2.2, site: leeds, credential: b, os: macos, port: 22, tags: [z]}\n"
         "  none:\n"
         "    address: 192.0.2.3\n"
         "    site:\n"

@@ -88,6 +88,14 @@ def test_a_workspace_that_others_can_write_is_refused(root, name, bits, monkeypa
 
 
 @posix_only
+def test_a_workspace_that_others_can_write_is_refused_before_it_is_read(root):
+    (root / "outagekit.yaml").write_text("nonsense: [")
+    (root / "outagekit.yaml").chmod(0o666)
+    with pytest.raises(Refused):
+        find_workspace(root)
+
+
+@posix_only
 def test_writing_by_the_persons_own_group_is_accepted(root, monkeypatch):
     monkeypatch.setattr(ownership, "_is_own_group", lambda gid: gid == root.stat().st_gid)
     root.chmod(0o775)

@@ -21,10 +21,6 @@ NOW = datetime(2026, 11, 22, 8, 14, 3, tzinfo=UTC)
 POSIX = pytest.mark.skipif(os.name == "nt", reason="modes and links are POSIX")
 
 
-def modes(folder):
-    return {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
-
-
 @pytest.fixture
 def state(tmp_path):
     return tmp_path / "state"
@@ -33,7 +29,11 @@ def state(tmp_path):
 @pytest.fixture
 def runs(state):
     """Three finished runs, oldest first."""
-    ids = ("20261122T081403Z-restart-aaaa", "20261122T081500Z-restart-bbbb", "20261123T000000Z-x-cccc")
+    ids = (
+        "20261122T081403Z-restart-aaaa",
+        "20261122T081500Z-restart-bbbb",
+        "20261123T000000Z-x-cccc",
+    )
     for run in ids:
         with RunFolder.create(state, RunId(run)) as folder:
             folder.log.write_bytes(b"")
@@ -135,6 +135,14 @@ def test_the_owner_file_names_the_holder_and_a_new_nonce_each_time(state):
     again.close()
 
 
+def test_a_reserve_that_was_given_up_is_put_back(state):
+    with RunFolder.create(state, RunId("one")) as folder:
+        folder.log.write_bytes(b"")
+        folder.reserve.unlink()
+    with RunFolder.open_existing(folder.path):
+        assert folder.reserve.stat().st_size == 1024 * 1024
+
+
 def test_an_owner_file_that_is_rubble_does_not_hide_the_refusal(folder):
     folder.log.write_bytes(b"")
     folder.owner_file.write_bytes(b"[" * 10_000)
@@ -152,7 +160,7 @@ def test_an_owner_cannot_write_onto_the_screen(folder):
 
 
 def test_a_folder_without_a_log_is_no_run(tmp_path):
-    with pytest.raises(NothingMatched, match="holds no log.jsonl"):
+    with pytest.raises(NothingMatched, match=r"holds no log\.jsonl"):
         RunFolder.open_existing(tmp_path)
 
 

@@ -14,7 +14,11 @@ from outagekit.log.verify import verify
 
 RECORDED = Path(__file__).parent / "recorded"
 DOC = Path(__file__).parents[2] / "docs" / "log-format.md"
-RUNS = sorted(path for path in RECORDED.iterdir() if path.is_dir())
+FILES = (
+    *("log.jsonl", "plan.json", "inventory.json", "owner.json", "anchors.txt", "output/"),
+    *("evidence/", "inbox/", ".lock", "reserve", "log.torn-<n>"),
+)
+RUNS = sorted(path for path in RECORDED.iterdir() if path.name.startswith("2"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def test_logs_of_every_version_are_read_and_verified(run):
     assert verdict.ok
     assert verdict.warnings == ()
     assert sum(1 for _ in read_records(run)) == verdict.records > 20
-    assert (verdict.files, verdict.anchors) == (4, 2)
+    assert (verdict.files, verdict.anchors) == (5, 2)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda path: path.name)
@@ -56,7 +60,9 @@ def test_the_verifier_of_the_page_agrees_on_a_good_log(verifier, run):
     assert judged.stdout == f"good: {verdict.records} records, {head}\n"
 
 
-@pytest.mark.parametrize("fault", ["altered", "deleted", "swapped", "first deleted", "cut", "rubble"])
+@pytest.mark.parametrize(
+    "fault", ["altered", "deleted", "swapped", "first deleted", "cut", "rubble"]
+)
 def test_the_verifier_of_the_page_names_the_first_bad_record(verifier, fault):
     lines = (RUNS[0] / "log.jsonl").read_bytes().splitlines(keepends=True)
     spoilt, bad = {
@@ -69,15 +75,12 @@ def test_the_verifier_of_the_page_names_the_first_bad_record(verifier, fault):
     }[fault]
     judged = verifier(b"".join(spoilt))
     assert judged.returncode == 1
-    assert judged.stderr == f"record {bad} at byte {len(b''.join(lines[:bad]))} is bad\n" or (
-        fault == "first deleted" and "record 0 at byte 0" in judged.stderr
-    )
+    assert judged.stderr == f"record {bad} at byte {len(b''.join(lines[:bad]))} is bad\n"
 
 
 def test_the_page_names_every_file_and_field():
     text = DOC.read_text("utf-8")
-    for name in "log.jsonl plan.json inventory.json owner.json anchors.txt output/ evidence/ inbox/ " \
-        ".lock reserve log.torn-<n>".split():  # fmt: skip
+    for name in FILES:
         assert name in text, name
     for field in ("v", "seq", "at", "mono", "life", "run", "event", "dur", "prev", "sha"):
         assert f"| `{field}` |" in text, field

@@ -65,7 +65,9 @@ def test_a_log_that_cannot_be_read_is_no_traceback(log):
 
 
 def test_a_glance_shows_both_ends_of_a_long_log(log, run, opened):
-    lines = log_lines(run, (opened, *[Note(text="x" * 100)] * 5000, RunClosed(counts={}, exit_code=0)))
+    lines = log_lines(
+        run, (opened, *[Note(text="x" * 100)] * 5000, RunClosed(counts={}, exit_code=0))
+    )
     log.write_bytes(b"".join(lines) + b'{"v":1,"seq"')
     seen = glance(log)
     assert seen.first.event == opened

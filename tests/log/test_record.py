@@ -32,6 +32,7 @@ from outagekit.log.record import (
     seed,
 )
 
+FIELDS = ["v", "seq", "at", "mono", "life", "run", "event", "text", "dur", "prev", "sha"]
 RUN = RunId("20261122T081403Z-restart-x7q2")
 
 
@@ -68,7 +69,7 @@ def test_no_event_uses_a_field_of_the_record():
 def test_the_line_has_the_documented_fields_in_order_and_hashes_its_own_bytes():
     line = line_of(Note(text="x"), seq=3)
     fields = json.loads(line)
-    assert list(fields) == "v seq at mono life run event text dur prev sha".split()
+    assert list(fields) == FIELDS
     assert line[:-75] + b',"sha":"' + fields["sha"].encode() + b'"}\n' == line
     assert hashlib.sha256(line[:-75]).hexdigest() == fields["sha"]
     assert fields["prev"] == hashlib.sha256(b"outagekit-log-v1\n" + RUN.encode()).hexdigest()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
@@ -10,6 +11,7 @@ from outagekit.errors import NothingMatched
 from outagekit.events import EvidenceSaved, Note, Output, PlanFrozen, StepPart
 from outagekit.log.checkpoint import Anchor
 from outagekit.log.reader import read_records
+from outagekit.log.record import KNOWN_EVENTS
 from outagekit.log.verify import Verdict, verify
 from outagekit.log.writer import LogWriter
 from outagekit.testing.log_file import log_lines
@@ -22,7 +24,6 @@ def written(folder):
     evidence.parent.mkdir()
     evidence.write_bytes(b"evidence")
     long = "x" * 9000
-    sha = "1e4ea5e2da38f1dfd9d6f2cbc7ed8e6d2cf8c7b6ca84a1e20c94ab23cbbb3b1b"
     with LogWriter.create(folder, lag_s=60) as writer:
         writer.append(PlanFrozen(files={"plan.json": folder.freeze("plan.json", b"{}")})).wait()
         part = StepPart(
@@ -30,12 +31,10 @@ def written(folder):
             step="s",
             attempt="1",
             part="script",
-            command=sha,
+            command="0" * 64,
             stdout=Output(text="x", size_bytes=9000, sha256=folder.spool(long)),
         )
         writer.append(part).wait()
-        import hashlib
-
         saved = EvidenceSaved(
             endpoint="acme/a",
             step="s",
@@ -132,12 +131,9 @@ def test_an_emptied_log_is_found_by_its_anchors(written):
     assert verdict.warnings == ("the log holds no record",)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("plan.json", "plan"), ("output", "output"), ("evidence", "evidence")]
-)
-def test_an_altered_or_missing_file_is_named(written, name, kind):
-    paths = {"plan": written.plan, "output": next(written.output.iterdir())}
-    path = paths.get(kind, written.evidence / "acme" / "0123-x")
+@pytest.mark.parametrize("pattern", ["plan.json", "output/*", "evidence/*/*"])
+def test_an_altered_or_missing_file_is_named(written, pattern):
+    (path,) = written.path.glob(pattern)
     content = path.read_bytes()
     path.write_bytes(content + b" ")
     shown = path.relative_to(written.path).as_posix()
@@ -146,7 +142,6 @@ def test_an_altered_or_missing_file_is_named(written, name, kind):
     assert verify(written.path).faults == (f"{shown} is missing",)
     path.mkdir()
     assert verify(written.path).faults == (f"{shown} cannot be read",)
-    assert name in shown
 
 
 def test_a_kept_torn_tail_is_vouched_for(written):
@@ -205,11 +200,9 @@ def test_what_is_odd_is_a_warning(written, tmp_path):
 
 
 def test_events_of_a_newer_version_do_not_hinder_the_chain(folder, monkeypatch):
-    from outagekit.log import record
-
     lines = log_lines(folder.run, [Note(text="x")] * 3)
     folder.log.write_bytes(b"".join(lines))
-    monkeypatch.setattr("outagekit.log.verify.KNOWN_EVENTS", record.KNOWN_EVENTS - {"note"})
+    monkeypatch.setattr("outagekit.log.verify.KNOWN_EVENTS", KNOWN_EVENTS - {"note"})
     verdict = verify(folder.path)
     assert verdict.ok
     assert verdict.warnings == ("3 records cannot be read by this version, first 0",)

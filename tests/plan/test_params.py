@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outagekit.errors import InvalidInput, UsageError
-from outagekit.plan.params import MAX_MATCHED, from_file, from_pairs, typed_params
+from outagekit.plan.params import MAX_MATCHED, from_file, from_words, typed_params
 from outagekit.playbook.model import Param
 
 
@@ -36,7 +36,6 @@ def refusal(a, value, **param):
         ("int", 9223372036854775807, 9223372036854775807),
         ("number", "1.5", 1.5),
         ("number", "7", 7),
-        ("number", "1e3", 1000.0),
         ("number", 0.25, 0.25),
         ("list", "a, b,c", ["a", "b", "c"]),
         ("list", "", []),
@@ -55,31 +54,32 @@ def test_a_value_becomes_its_type(a, sort, written, value):
 @pytest.mark.parametrize(
     ("sort", "written", "words"),
     [
-        ("text", 1.1, "'1.1' is not text, write it in quotes"),
-        ("text", True, "not text"),
+        ("text", 1.1, "'1.1' must be text"),
+        ("text", True, "must be text"),
         ("text", "a\0b", "NUL"),
         ("text", "\udc80", "no text"),
         ("text", "x" * 65_537, "longer than 65536"),
-        ("bool", "1", "neither true nor false"),
-        ("bool", 1, "neither true nor false"),
-        ("int", "1.0", "not a whole number"),
-        ("int", 1.0, "not a whole number"),
-        ("int", True, "not a whole number"),
-        ("int", "9223372036854775808", "64 bits"),
-        ("int", "9" * 5000, "not a whole number"),
-        ("int", "٣", "not a whole number"),
-        ("number", "nan", "not a number"),
-        ("number", "1e999", "not a number"),
-        ("number", float("inf"), "not a number"),
+        ("bool", "1", "must be true or false"),
+        ("bool", 1, "must be true or false"),
+        ("int", "1.0", "'1.0' must be a whole number"),
+        ("int", 1.0, "must be a whole number"),
+        ("int", True, "must be a whole number"),
+        ("int", "9223372036854775808", "must be a whole number"),
+        ("int", "9" * 5000, "must be a whole number"),
+        ("int", "٣", "must be a whole number"),
+        ("number", "nan", "must be a number"),
+        ("number", "1e999", "must be a number"),
+        ("number", float("inf"), "must be a number"),
         ("list", "a,,b", "empty item"),
-        ("list", {"a": 1}, "not a list"),
-        ("list", [["a"]], "not a number"),
+        ("list", {"a": 1}, "must be a list"),
+        ("list", [["a"]], "must be a list"),
+        ("list", ["a\0"], "NUL"),
         ("list", ["x"] * 10_001, "more than 10000"),
-        ("datetime", "yesterday", "is no point in time, write it like 2024-07-19T05:27:00Z"),
-        ("datetime", "2024-07-19T05:27:00", "has no time zone, write it like"),
-        ("datetime", "2024-07-19", "has no time zone"),
-        ("datetime", "0001-01-01T00:00:00+14:00", "no point in time"),
-        ("datetime", 1721366820, "no point in time"),
+        ("datetime", "yesterday", "'yesterday' must be a date and time with a zone, like 2024-"),
+        ("datetime", "2024-07-19T05:27:00", "with a zone, like 2024-07-19T05:27:00Z"),
+        ("datetime", "2024-07-19", "with a zone"),
+        ("datetime", "0001-01-01T00:00:00+14:00", "must be a date and time"),
+        ("datetime", 1721366820, "must be a date and time"),
         ("text", None, "has no value"),
     ],
 )
@@ -101,10 +101,10 @@ def test_all_faults_are_told_at_once_with_the_help_of_the_parameter(a):
     first, *lines = caught.value.message.splitlines()
     assert first == "4 parameters cannot be used:"
     assert lines[0] == "  packge: no such parameter, did you mean package?"
-    assert lines[1].startswith("  good_from: 'now' is no point in time")
+    assert lines[1].startswith("  good_from: 'now' must be a date and time")
     assert lines[1].endswith("(Files from this moment on are good)")
     assert lines[2] == ("  package: is missing, give it with -p NAME=VALUE; it is text (Its name)")
-    assert lines[3] == "  count: 'many' is not a whole number"
+    assert lines[3] == "  count: 'many' must be a whole number"
     assert "playbooks show spooler" in caught.value.hint
 
 
@@ -113,10 +113,10 @@ def test_an_unknown_name_near_nothing_lists_what_there_is(a):
         typed_params(a.playbook(), {"x": "1"})
 
 
-def test_defaults_stand_in_and_a_default_time_is_in_utc_too(a):
+def test_defaults_stand_in_as_they_are(a):
     book = a.playbook(
         params={
-            "since": Param(type="datetime", default="2024-07-19T07:27:00+02:00", required=False),
+            "since": Param(type="datetime", default="2024-07-19T05:27:00Z", required=False),
             "note": Param(required=False),
             "on": Param(type="bool", default=False, required=False),
         }
@@ -128,8 +128,7 @@ def test_a_choice_is_enforced_and_the_nearest_is_offered(a):
     choices = ("stable", "beta")
     assert typed(a, "beta", choices=choices) == "beta"
     message = refusal(a, "stabel", choices=choices)
-    assert "none of its choices stable and beta, did you mean stable?" in message
-    assert "'c' is none" in refusal(a, "a,c", type="list", choices=("a", "b"))
+    assert "'stabel' must be one of `stable`, `beta` (did you mean `stable`?)" in message
 
 
 def test_choices_of_numbers_and_times_are_compared_as_such(a):
@@ -139,14 +138,14 @@ def test_choices_of_numbers_and_times_are_compared_as_such(a):
 
 def test_a_pattern_must_match_the_whole_text(a):
     assert typed(a, "kb123", pattern="kb[0-9]+") == "kb123"
-    assert "does not match" in refusal(a, "kb123; rm", pattern="kb[0-9]+")
-    assert "does not match" in refusal(a, "kb123\n", pattern="kb[0-9]+")
-    assert "'x' does not match" in refusal(a, "kb1,x", type="list", pattern="kb[0-9]+")
+    assert "must match the pattern" in refusal(a, "kb123; rm", pattern="kb[0-9]+")
+    assert "must match the pattern" in refusal(a, "kb123\n", pattern="kb[0-9]+")
 
 
 def test_a_long_text_is_never_given_to_a_pattern(a):
-    # This pattern would take longer than the universe has time for.
-    assert "longer than" in refusal(a, "a" * (MAX_MATCHED + 1), pattern="(a+)+b")
+    # It would match; with a pattern that tries every way to match it could take for ever.
+    assert typed(a, "a" * MAX_MATCHED, pattern="a+")
+    assert "longer than" in refusal(a, "a" * (MAX_MATCHED + 1), pattern="a+")
 
 
 def test_hostile_values_are_made_visible_in_messages(a):
@@ -167,12 +166,12 @@ def test_any_text_is_typed_or_refused_and_can_be_stored(a, text):
 
 
 def test_pairs_are_parted_at_the_first_equals_sign():
-    assert from_pairs(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+    assert from_words(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
 
 
 def test_all_bad_pairs_are_named():
     with pytest.raises(UsageError) as caught:
-        from_pairs(["a", "=b", "c=1", "c=2"])
+        from_words(["a", "=b", "c=1", "c=2"])
     assert caught.value.message == "'a' is not NAME=VALUE; '=b' is not NAME=VALUE; c is given twice"
 
 

@@ -318,7 +318,7 @@ def test_when_the_log_fails_nothing_new_begins_and_what_ran_is_named(tmp_path):
             driver=driver,
             spool=opened.folder.spool,
         )
-        with pytest.raises(LogUnwritable, match="not in the log: .*acme/pos-03 one: changed"):
+        with pytest.raises(LogUnwritable, match=r"not in the log: .*acme/pos-03 one: changed"):
             coordinator.run()
     assert {order.step for order in driver.orders} == {"one"}
 

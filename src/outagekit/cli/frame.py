@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WIDEST: Final = 120
 """A wider terminal is not filled: the eye would have to travel."""
 
+TIMES: Final = "\u00d7"
+"""The sign between a number and what there is so many of."""
+
 _WIDE: Final = 76
 _NARROW: Final = 50
 _OLD_S: Final = 3.0
@@ -82,11 +85,10 @@ def room_for(tally: Tally, height: int) -> Room:
         ("stages", len(tally.stages)),
         ("stragglers", min(stragglers, 2)),
         ("folds", min(folds, 4)),
-        ("gaps", 3),
+        ("gaps", 4),
         ("header", 2),
         ("footer", 2),
         ("stragglers", stragglers),
-        ("gaps", 4),
         ("folds", folds),
     ):
         given = max(min(upto - getattr(room, part), left), 0)
@@ -133,7 +135,7 @@ def _header(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
     title = visible_line(tally.plan.playbook.title)
     elapsed = duration(int(_elapsed_s(tally, now_s)))
     right = elapsed if rows > 1 else f"{size}  {elapsed}"
-    left = shorten(title, max(width - cell_len(right) - 2, 0))
+    left = _cut(title, max(width - cell_len(right) - 2, 0))
     gap = " " * max(width - cell_len(left) - cell_len(right), 1)
     lines = [Text.assemble((left, "bold"), gap, right)]
     if rows > 1:
@@ -141,6 +143,12 @@ def _header(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
         run = shorten(visible_line(tally.run), max(width - cell_len(clients) - len(size) - 6, 0))
         lines.append(Text(" · ".join(filter(None, (clients, size, run))), "dim"))
     return lines
+
+
+def _cut(title: str, cells: int) -> str:
+    line = Text(title)
+    line.truncate(cells, overflow="ellipsis")
+    return line.plain
 
 
 def _elapsed_s(tally: Tally, now_s: float) -> float:
@@ -172,18 +180,20 @@ def _stage(tally: Tally, each: StageCount, name_cells: int, width: int) -> Text:
         line.append("░" * (bar - filled), "dim")
     digits = len(str(len(tally.plan.endpoints)))
     if each.total is None:
-        return line.append(f"  {'–':>{2 * digits + 1}}", "dim")
+        return line.append(f"  {'-':>{2 * digits + 1}}", "dim")
     line.append(f"  {f'{done}/{total}':>{2 * digits + 1}}  ")
     return line.append_text(_ends(each.ends, width - line.cell_len))
 
 
 def _ends(ends: Counter[EndState], room: int) -> Text:
-    """Return the end states with their numbers; in too little room short, then without the good."""
+    """Return the end states with their numbers; in too little room the bad ones, then in short."""
     states = [state for state in _SHOWN_ORDER if ends[state]]
+    bad = [state for state in states if state in ENDING]
     whole = _joined([(state, state.value) for state in states], ends)
-    while whole.cell_len > room and states:
-        whole = _joined([(state, _SHORT[state]) for state in states], ends)
-        states = states[1:]
+    if whole.cell_len > room and bad:
+        whole = _joined([(state, state.value) for state in bad], ends)
+    if whole.cell_len > room:
+        whole = _joined([(state, _SHORT[state]) for state in bad or states], ends)
     return whole
 
 
@@ -198,7 +208,7 @@ def _activity(tally: Tally, now_s: float, rows: int) -> list[Text]:
     line = Text(f"running {len(tally.running)} · queued {tally.queued}")
     if tally.waiting:
         next_s = max(min(tally.waiting.values()) / 1e9 - now_s, 0)
-        line.append(f" · to be tried again {len(tally.waiting)}", "yellow")
+        line.append(f" · retrying {len(tally.waiting)}", "yellow")
         line.append(f" (next in {duration(int(next_s))})")
     return [line]
 
@@ -207,8 +217,9 @@ def _stragglers(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]
     oldest = list(islice(tally.running.values(), rows))
     if len(tally.running) > rows:
         oldest = [each for each in oldest if now_s - each.since_ns / 1e9 >= _OLD_S]
-    name_cells = min(tally.longest_name, max(width - 34, 12))
-    step_cells = min(tally.longest_step, max(width - name_cells - 24, 6))
+    room = max(width - 23, 18)
+    step_cells = min(tally.longest_step, max(room // 3, room - tally.longest_name))
+    name_cells = min(tally.longest_name, room - step_cells)
     return [_straggler(each, now_s, name_cells, step_cells) for each in oldest]
 
 
@@ -254,12 +265,12 @@ def _current_steps(tally: Tally) -> frozenset[str]:
 
 
 def _fold(said: Said, fold: Fold, digits: int, width: int) -> Text:
-    line = Text(f"{fold.count:>{digits}} × ")
+    line = Text(f"{fold.count:>{digits}} {TIMES} ")
     line.append(f"{shorten(visible_line(said.step), max(width // 4, 8))} ")
     line.append(said.state.value, STATE_STYLE[said.state])
-    if said.failure is not None:
-        line.append(f" {said.failure.value}")
     text = fold.text if fold.count == 1 else said.text
+    if said.failure is not None and (width >= _WIDE or not text):
+        line.append(f" {said.failure.value}")
     return line.append(f" · {text}", "" if said.state in ENDING else "dim") if text else line
 
 

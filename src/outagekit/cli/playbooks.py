@@ -65,6 +65,7 @@ def trust(
     from outagekit.cli.places import find_places
     from outagekit.cli.prepare import read_playbook
     from outagekit.credentials.trusted import TrustedDigests
+    from outagekit.playbook.outline import outline
 
     screen = shown.screen()
     places = find_places(stored.state_dir)
@@ -81,6 +82,7 @@ def trust(
 
 def show_playbook(screen: Screen, book: Playbook) -> None:
     """Print a playbook as data for people: what it needs, what it does."""
+    from outagekit.playbook.outline import outline
     from outagekit.text import visible
 
     screen.print(f"{book.title}  ({book.name}, {book.kind}, {book.origin})")
@@ -93,13 +95,6 @@ def show_playbook(screen: Screen, book: Playbook) -> None:
             for name, p in book.params.items()
         ]
         screen.table(("parameter", "type", "default", "help"), rows)
-    show_scripts(screen, book)
-
-
-def show_scripts(screen: Screen, book: Playbook) -> None:
-    """Print every step with its risk and every line it would run."""
-    from outagekit.playbook.outline import outline
-
     screen.print(outline(book))
 
 

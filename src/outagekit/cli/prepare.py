@@ -168,8 +168,8 @@ def confirm(desk: Desk, plan: Plan, consent: Consent) -> None:
     require_allowed(plan)
     if consent.plan is not None:
         require_same(plan, consent.plan)
-    for question in override_confirmations(plan):
-        desk.screen.ask(question.text, expected=question.expected, flag="")
+    for unlisted in override_confirmations(plan):
+        desk.screen.ask(unlisted.text, expected=unlisted.expected, flag="")
     question = confirmation(plan, now=datetime.now(UTC))
     if question is not None and not consent.yes:
         desk.screen.ask(question.text, expected=question.expected, flag="--yes")
@@ -189,9 +189,9 @@ def require_trusted(desk: Desk, playbook: Playbook) -> None:
             f"{playbook.path} is from outside and was never trusted on this machine",
             hint=f"read it, then: outagekit playbooks trust {playbook.path}",
         )
-    from outagekit.cli.playbooks import show_scripts
+    from outagekit.playbook.outline import outline
 
-    show_scripts(desk.screen, playbook)
+    desk.screen.say(outline(playbook))
     desk.screen.ask("Trust this playbook, exactly as it is now? Type yes:", expected="yes", flag="")
     known.add(playbook.digest, playbook.path, datetime.now(UTC))
 
@@ -205,7 +205,13 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
         vault.prepare(each.reference, client=each.client, label=each.label)
     trust = trust_store(desk)
     _offer_adhoc_keys(desk, trust, endpoints)
-    return Access(trust=trust, resolve_secret=vault.resolve)
+
+    def resolve(reference: SecretRef, endpoint: Endpoint, label: str) -> str:
+        return vault.resolve(
+            reference, client=endpoint.client, endpoint=endpoint.id, label=label
+        )
+
+    return Access(trust=trust, resolve_secret=resolve)
 
 
 def trust_store(desk: Desk) -> TrustStore:
@@ -242,8 +248,10 @@ def credentials_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[NeededSecr
     first = {(e.client, e.credential): e for e in reversed(endpoints) if e.credential}
     for (client, name), endpoint in reversed(first.items()):
         credential = desk.inventory.clients[client].credentials[name or ""]
-        for label, reference in secrets_of(credential):
-            needed.append(NeededSecret(client, endpoint.id, label, reference))
+        needed += [
+            NeededSecret(client, endpoint.id, label, reference)
+            for label, reference in credential.secrets()
+        ]
     return needed
 
 
@@ -256,6 +264,6 @@ def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoin
         and not trust.known_keys("adhoc", endpoint.address, endpoint.port or 22)
     ]
     if unknown and desk.screen.interactive:
-        from outagekit.cli.trust import offer_keys
+        from outagekit.cli.offering import offer_keys
 
-        offer_keys(desk, trust, unknown, yes=False)
+        offer_keys(desk.screen, trust, unknown, yes=False)

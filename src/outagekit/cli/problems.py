@@ -104,10 +104,7 @@ def _pieces(source: str) -> list[str]:
     pieces: list[str] = []
     cells = 0
     for character in source:
-        if character == "\t":
-            piece = " " * (_TAB - cells % _TAB)
-        else:
-            piece = visible_line(character)
+        piece = " " * (_TAB - cells % _TAB) if character == "\t" else visible_line(character)
         pieces.append(piece)
         cells += cell_len(piece)
     return pieces

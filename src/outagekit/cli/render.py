@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from outagekit.cli.problems import closing_line, problem_lines
+from outagekit.cli.verdict import verdict_lines
 from outagekit.errors import InvalidInput, OutagekitError, Refused, StoppedByPerson, UsageError
 from outagekit.events import EndState
 from outagekit.text import visible, visible_line
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from outagekit.errors import Problem
+    from outagekit.log.verify import Verdict
 
 STATE_STYLE: Final[dict[EndState, str]] = {
     EndState.FAILED: "bold red",
@@ -111,7 +113,7 @@ class Screen:
         """Whether a person can be asked: stdin and stderr are terminals."""
         return _is_terminal(self._stdin) and _is_terminal(self._stderr)
 
-    def say(self, what: str | RenderableType | Iterable[Text]) -> None:
+    def say(self, what: RenderableType | tuple[Text, ...] | list[Text]) -> None:
         """Tell people something: text, lines, or anything Rich can draw.
 
         A `str` is made visible. On a terminal, long lines are folded between words with their
@@ -121,7 +123,7 @@ class Screen:
             what = Text(visible(what))
         if isinstance(what, Text):
             what = (what,)
-        if isinstance(what, list | tuple):
+        if isinstance(what, tuple | list):
             self._print(Text("\n").join(self._folded(what)), whole=True)
         else:
             self._print(what)
@@ -145,9 +147,7 @@ class Screen:
         """Tell people why a command cannot go on, with every problem and what to try next."""
         if isinstance(error, InvalidInput) and error.problems:
             self.say(problem_lines(error.problems, width=self._width))
-        names = {StoppedByPerson: "stopped", Refused: "refused"}
-        name = next((word for kind, word in names.items() if isinstance(error, kind)), "error")
-        self.say(Text.assemble((f"{name}: ", "bold red"), visible(error.message)))
+        self.say(Text.assemble((f"{_name(error)}: ", "bold red"), visible(error.message)))
         if error.hint:
             self.say(Text.assemble(("hint: ", "cyan"), visible(error.hint)))
 
@@ -180,22 +180,37 @@ class Screen:
             raise StoppedByPerson(f"the answer was {given}, not {expected}, so nothing begins")
         return answer
 
+    def print(self, what: str | Text) -> None:
+        """Write a line (or several) to stdout, made visible; with `--json` to people instead.
+
+        There stdout belongs to the one `document`.
+        """
+        text = what.plain if isinstance(what, Text) else what
+        if self.json:
+            self.say(text)
+        else:
+            self.data(f"{visible(text)}\n")
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Write a table to stdout; nothing with `--json`, where `document` is the data.
+        """Write a table to stdout; with `--json` to people instead, as `print` does.
 
         On a terminal that is too narrow the widest columns are shortened; a file or a pipe gets
         every cell whole.
         """
         if self.json:
-            return
-        from tabulate import tabulate
+            self.people_table(headers, rows)
+        else:
+            narrow = _is_terminal(self._stdout) and not self.plain
+            width = shutil.get_terminal_size().columns if narrow else None
+            self.data(f"{_table(headers, rows, width)}\n")
 
-        cells = [[visible_line(str(cell)) for cell in row] for row in rows]
-        names = list(map(visible_line, headers))
-        if _is_terminal(self._stdout) and not self.plain:
-            cells = _narrowed([names, *cells], shutil.get_terminal_size().columns)
-            names, *cells = cells
-        self.data(f"{tabulate(cells, names, tablefmt='simple', disable_numparse=True)}\n")
+    def people_table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Show people a table, with no cell shortened: what they decide upon is all there."""
+        self._print(Text(_table(headers, rows, None)), whole=True)
+
+    def verdict(self, verdict: Verdict, path: Path) -> None:
+        """Write to stdout what verifying the log at `path` came to."""
+        self.print("\n".join(verdict_lines(verdict, path)))
 
     def document(self, what: object) -> None:
         """Write one JSON document to stdout: structs, dataclasses and paths included.
@@ -264,7 +279,7 @@ def _escaped(match: re.Match[str]) -> str:
 def fold_line(line: Text, width: int) -> list[Text]:
     """Return a line as lines of at most `width` cells, folded between words and indented alike.
 
-    A word that is longer than a line stays whole; so does a line with `no_wrap`.
+    A word that is longer than a line stays where it is, whole; so does a line with `no_wrap`.
     """
     if line.no_wrap or cell_len(line.plain) <= width:
         return [line]
@@ -273,7 +288,8 @@ def fold_line(line: Text, width: int) -> list[Text]:
     cuts: list[int] = []
     used = begin
     for match in _WORD.finditer(line.plain):
-        if match.start() > begin and used + cell_len(match[0].rstrip()) > width:
+        cells = cell_len(match[0].rstrip())
+        if match.start() > begin and width - indent >= cells > width - used:
             begin, used = match.start(), indent
             cuts.append(begin)
         used += cell_len(match[0])
@@ -305,6 +321,16 @@ def shorten(name: str, width: int) -> str:
     return f"{head}…{tail}"
 
 
+def _table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None) -> str:
+    from tabulate import tabulate
+
+    names = list(map(visible_line, headers))
+    cells = [[visible_line(str(cell)) for cell in row] for row in rows]
+    if width is not None:
+        names, *cells = _narrowed([names, *cells], width)
+    return tabulate(cells, names, tablefmt="simple", disable_numparse=True)
+
+
 def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     while widths and sum(widths) + 2 * (len(widths) - 1) > width:
@@ -313,6 +339,16 @@ def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
             break
         widths[widest] -= 1
     return [[shorten(cell, room) for cell, room in zip(row, widths, strict=True)] for row in rows]
+
+
+def _name(error: OutagekitError) -> str:
+    match error:
+        case StoppedByPerson():
+            return "stopped"
+        case Refused():
+            return "refused"
+        case _:
+            return "error"
 
 
 def _same(answer: str, expected: str) -> bool:

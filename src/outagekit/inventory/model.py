@@ -40,6 +40,15 @@ class Credential(Value, frozen=True):
     """Keys of the technician's SSH agent may be offered."""
     sudo: SecretRef | None = None
 
+    def secrets(self) -> tuple[tuple[str, SecretRef], ...]:
+        """Return every secret it refers to, each with its label: `admin password`."""
+        named = (
+            ("password", self.password),
+            ("passphrase", self.passphrase),
+            ("sudo", self.sudo),
+        )
+        return tuple((f"{self.name} {what}", ref) for what, ref in named if ref is not None)
+
 
 class Site(Value, frozen=True):
     """Where endpoints stand."""

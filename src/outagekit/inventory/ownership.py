@@ -25,22 +25,24 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
     the group of the same name with no other member that many systems give to each person. What
     does not exist is passed over.
     """
-    if sys.platform == "win32":
-        return
-    for path in paths:
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            why = error.strerror or "unknown reason"
-            raise Refused(f"{_named(path)} cannot be looked at: {why}") from error
-        _judge(path, status)
+    if sys.platform != "win32":
+        for path in paths:
+            _check(path)
 
 
 if sys.platform != "win32":
     import grp
     import pwd
+
+    def _check(path: Path) -> None:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            why = error.strerror or "unknown reason"
+            raise Refused(f"{_named(path)} cannot be looked at: {why}") from error
+        _judge(path, status)
 
     def _judge(path: Path, status: os.stat_result) -> None:
         if status.st_uid not in {0, os.geteuid()}:

@@ -28,6 +28,7 @@ from outagekit.inventory.selector import (
     parse,
     parse_targets,
 )
+from outagekit.inventory.targets import check_targets
 from outagekit.text import closest, count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "RunLookup",
     "Selector",
     "SelectorError",
+    "check_targets",
     "choose",
     "matches",
     "parse",

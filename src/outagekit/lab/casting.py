@@ -16,7 +16,7 @@ from outagekit.lab.faults import Fault, draw_faults
 from outagekit.lab.machine import Machine, Pace
 from outagekit.lab.score import Case
 from outagekit.lab.truth import Truth, truth_of
-from outagekit.playbook.model import Param, Playbook, ValueType
+from outagekit.playbook.model import Param, Playbook, RunScript, ValueType
 
 DEFAULT_SHARES: Final[Mapping[Fault, float]] = {
     "unreachable": 0.05,
@@ -96,10 +96,11 @@ def cast(
     shares = DEFAULT_SHARES if faults is None else faults
     drawn = draw_faults(shares, names, seed=seed, liars=liars)
     machines = {name: casting.machine(name) for name in names}
+    scripted = {step.id for step in playbook.steps if isinstance(step.action, RunScript)}
     for name, fault in drawn.items():
         machines[name].fault = fault
         late = unit(seed, "late", name) < _LATE_SHARE
-        machines[name].strikes_late = late and bool(truths[name].needs)
+        machines[name].strikes_late = late and not scripted.isdisjoint(truths[name].needs)
     return Cast(machines, {name: Case(drawn.get(name), truths[name]) for name in names})
 
 

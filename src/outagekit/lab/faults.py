@@ -6,7 +6,6 @@ and on the names of the endpoints only, not on their order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -14,13 +13,12 @@ from typing import Final, Literal, get_args
 from outagekit.errors import UsageError
 from outagekit.events import EndpointId, EndState, FailureKind
 from outagekit.lab.chance import unit
+from outagekit.playbook import units
 from outagekit.text import closest, visible_line
 
 Fault = Literal["unreachable", "hang", "slow", "reset", "auth", "lie"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
-_WHOLE: Final = 100.0
 # Few machines can lie, so they are asked before another fault takes them.
 _DRAWN_IN_ORDER: Final = tuple(sorted(FAULTS, key=lambda fault: fault != "lie"))
 _EXAMPLE: Final = "write it like --faults unreachable=5%,hang=2%, or --faults none"
@@ -89,11 +87,11 @@ def _parse_part(part: str) -> tuple[Fault, float]:
         near = closest(folded, FAULTS)
         hint = f"did you mean {near}?" if near else f"known faults: {', '.join(FAULTS)}"
         raise UsageError(f"there is no fault '{visible_line(name)}'", hint=hint)
-    found = _SHARE.fullmatch(share)
-    if found is None or float(found[1]) > _WHOLE:
+    try:
+        return folded, units.percent(share) / 100.0
+    except ValueError as error:
         message = f"the share of {folded} must be a percentage, not '{visible_line(share)}'"
-        raise UsageError(message, hint=_EXAMPLE)
-    return folded, float(found[1]) / _WHOLE
+        raise UsageError(message, hint=_EXAMPLE) from error
 
 
 def draw_faults(

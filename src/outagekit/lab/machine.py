@@ -19,6 +19,7 @@ from outagekit.lab.chance import token, unit
 from outagekit.lab.faults import Fault
 from outagekit.lab.files import Files
 from outagekit.lab.script import is_whole, values_in
+from outagekit.playbook import units
 from outagekit.playbook.expressions import evaluate, render
 from outagekit.playbook.model import (
     DrillStep,
@@ -27,6 +28,7 @@ from outagekit.playbook.model import (
     Push,
     Step,
     ValueType,
+    WaitHttp,
     WaitScript,
 )
 
@@ -35,7 +37,6 @@ Ending = Literal["exit", "hang", "reset"]
 IDENTITY: Final = "identity"
 _UNDO: Final = "undo"
 _VERDICTS: Final = frozenset({"check", "verify"})
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 _ONE_EXPRESSION: Final = re.compile(r"\s*\{\{(?P<text>(?:(?!\{\{|\}\}).)*)\}\}\s*", re.DOTALL)
 _SAMPLES: Final[Mapping[ValueType, Any]] = {
     "text": "",
@@ -200,15 +201,13 @@ class Machine:
         Texts are rendered over the state as it is when the action ended; a liar's too.
         """
         drill = self.drill(step)
-        if isinstance(step.action, WaitScript) and drill.check:
+        if isinstance(step.action, WaitScript | WaitHttp) and drill.check:
             return Answer(0 if self.verdict(step, "check", values) else 1)
         goals = self._goals(step, values) if drill.exit_code == 0 else {}
         names = {**self._names(values), **goals}
         stdout = render(drill.stdout, names) if drill.stdout else _sample(step)
         stderr = render(drill.stderr, names) if drill.stderr else ""
-        lies = self.fault == "lie" and step.verify is not None
-        if not lies:
-            self._apply(goals, step)
+        self._apply(goals, step)
         return Answer(drill.exit_code, stdout, stderr, drill.takes_s / self._pace.speed)
 
     def _respond(self, step: Step, part: str, values: Mapping[str, Any]) -> Answer:
@@ -223,6 +222,8 @@ class Machine:
             return Answer(UNUSABLE_DRILL, stderr=f"lab: {error.message}\n")
 
     def _apply(self, goals: Mapping[str, Any], step: Step) -> None:
+        if self.fault == "lie" and step.verify is not None:
+            return
         self._before.setdefault(step.id, {name: self.state.get(name) for name in goals})
         self.state.update(goals)
 
@@ -278,8 +279,10 @@ def _drawn(value: Any, at: float) -> Any:
 
 
 def _share(value: Any) -> float | None:
-    found = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return float(found[1]) / 100.0 if found else None
+    try:
+        return units.percent(value) / 100.0
+    except ValueError:
+        return None
 
 
 def _worth(value: Any, names: Mapping[str, Any]) -> Any:

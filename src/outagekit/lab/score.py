@@ -58,7 +58,7 @@ class Score:
     repeated: tuple[EndpointId, ...]
     """Machines on which a change that had succeeded was executed again."""
     misjudged: tuple[Misjudged, ...]
-    by_fault: tuple[Tally, ...]
+    tallies: tuple[Tally, ...]
     """Healthy ones first, then by fault; only what the drill had."""
 
     @property
@@ -89,7 +89,7 @@ def score(
         wrong_targets=tuple(e for e, m in machines.items() if _is_wrong_target(m, cases.get(e))),
         repeated=tuple(e for e, m in machines.items() if _is_repeated(m)),
         misjudged=misjudged,
-        by_fault=_tallies(cases, wrong),
+        tallies=_tallies(cases, wrong),
     )
 
 

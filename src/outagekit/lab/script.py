@@ -11,8 +11,10 @@ import shlex
 from typing import Final
 
 _END: Final = b"} </dev/null"
-_HEAD: Final = frozenset({"{", "set", "-eu"})
-_ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=(.*)", re.DOTALL)
+_OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n")
+# A shell joins what is in single quotes with what is escaped between them: 'it'\''s'.
+_ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=((?:'[^']*'|\\')*)\n")
+_QUOTED: Final = re.compile(r"'([^']*)'|\\'")
 _FACT: Final = re.compile(r"OK_(STEP|PART)=(.*)", re.DOTALL)
 
 
@@ -26,22 +28,15 @@ def is_whole(script: bytes) -> bool:
 
 def values_in(script: bytes) -> dict[str, str]:
     """Return the values that stand before the script's text: name in lower case -> text."""
-    lexer = shlex.shlex(script.decode("utf-8", "replace"), posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
+    text = script.decode("utf-8", "replace")
+    opening = _OPENING.match(text)
+    at = opening.end() if opening else len(text)
     values: dict[str, str] = {}
-    try:
-        for token in lexer:
-            if token in _HEAD:
-                continue
-            found = _ASSIGNMENT.fullmatch(token)
-            if found is None:
-                break
-            values[found[1].lower()] = found[2]
-    except ValueError:
-        # The text of the script has a quote that this small reader does not understand. What
-        # stands before the text was read already.
-        pass
+    while found := _ASSIGNMENT.match(text, at):
+        values[found[1].lower()] = "".join(
+            quoted[1] if quoted[1] is not None else "'" for quoted in _QUOTED.finditer(found[2])
+        )
+        at = found.end()
     return values
 
 

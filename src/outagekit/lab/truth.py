@@ -14,7 +14,7 @@ from typing import Any
 from outagekit.events import EndState, FailureKind, StepId
 from outagekit.lab.machine import Machine
 from outagekit.playbook.expressions import NoValue, as_text, evaluate
-from outagekit.playbook.model import Playbook, Step
+from outagekit.playbook.model import Playbook, Step, WaitHttp, WaitScript
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ class _Walk:
         answer = self._twin.act(step, values)
         if answer.exit_code != 0:
             self._names[step.id] = _fields(EndState.FAILED)
-            return FailureKind.EXIT_CODE
+            waited = isinstance(step.action, WaitScript | WaitHttp)
+            return FailureKind.TIMEOUT if waited else FailureKind.EXIT_CODE
         result = _result(step, answer.stdout)
         if result is None:
             return FailureKind.BAD_RESULT

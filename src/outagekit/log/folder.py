@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -90,7 +91,15 @@ class RunFolder:
             raise NothingMatched(f"{path} is no run folder: it holds no {LOG_NAME}")
         if not allow_network_folder:
             require_local(path)
-        return cls(path, FolderLock.acquire(path, start=stamp(time.time_ns())))
+        folder = cls(path, FolderLock.acquire(path, start=stamp(time.time_ns())))
+        folder._restore_reserve()
+        return folder
+
+    def _restore_reserve(self) -> None:
+        # Without one a full disk is still noticed, it only cannot be written down.
+        if not self.reserve.exists():
+            with suppress(OSError):
+                write_durably(self.reserve, bytes(RESERVE_BYTES))
 
     @property
     def run(self) -> RunId:

@@ -95,14 +95,13 @@ class Tail:
         return True
 
     def _append_word(self, failed: Record, start: Recovered) -> None:
-        durable = self.seq
         events: tuple[AnyEvent, ...] = (*start.facts, failed.event)
         data = b""
         sha = start.head_sha
         for place, event in enumerate(events):
             encoded = encode_event(event)
             record = msgspec.structs.replace(failed, seq=start.records + place, event=event)
-            line, sha = encode_line(record, encoded.body, dur=durable, prev=sha)
+            line, sha = encode_line(record, encoded.body, dur=start.records - 1, prev=sha)
             data += line
         write_all(self._file, data)
         self._file.sync()

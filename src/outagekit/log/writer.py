@@ -326,7 +326,6 @@ class LogWriter:
         with self._lock:
             message = f"the log {self._folder.log} cannot be written: {why}"
             self._failed = LogUnwritable(message, hint=_AFTER_FAILURE)
-            self._queue.clear()
             self._done.notify_all()
             word = Record(
                 seq=-1,

@@ -62,6 +62,12 @@ class ActionBuilder:
 
     def action(self, loc: Location, step: StepInput) -> model.AnyAction | None:
         """Return what the step does, or None after noting why that cannot be said."""
+        action = self._action(loc, step)
+        if action is None:
+            self.findings.repaired.add((*loc, "action"))
+        return action
+
+    def _action(self, loc: Location, step: StepInput) -> model.AnyAction | None:
         given = [key for key in ACTIONS if getattr(step, key) is not None]
         if len(given) != 1:
             self._count_fault(loc, given)
@@ -77,8 +83,14 @@ class ActionBuilder:
         self, loc: Location, value: str | CodeInput | None, language: model.Language | None
     ) -> model.Script | None:
         """Return a check, verify or undo; `language` is what a plain text is in, if any."""
-        if value is None:
-            return None
+        script = None if value is None else self._part(loc, value, language)
+        if script is None and value is not None:
+            self.findings.repaired.add(loc)
+        return script
+
+    def _part(
+        self, loc: Location, value: str | CodeInput, language: model.Language | None
+    ) -> model.Script | None:
         if isinstance(value, CodeInput):
             return self._code(loc, value)
         if language is None:
@@ -108,7 +120,8 @@ class ActionBuilder:
             message = f"a step has one action, this one has {listed}"
             self.findings.add((*loc, given[1]), message, "make it several steps", key=True)
         else:
-            self.findings.add(loc, "the step has no action", f"give it one of {', '.join(ACTIONS)}")
+            wanted = ", ".join(key for key in ACTIONS if key not in LATER)
+            self.findings.add(loc, "the step has no action", f"give it one of {wanted}")
 
     def _run_files(self, loc: Location, files: str | list[str]) -> model.RunScript | None:
         script = self._files(loc, files)

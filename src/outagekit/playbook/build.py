@@ -112,14 +112,13 @@ class PlaybookBuilder:
 
     def _misplaced(self, loc: Location, step: StepInput, action: model.Action) -> None:
         """Note keys that would do nothing for this action."""
-        if isinstance(action, _LOCAL):
-            keys, why = _ON_ENDPOINTS_ONLY, "runs nothing on the endpoint"
-        elif not isinstance(action, model.RunScript):
-            keys, why = _SCRIPTS_ONLY, "runs no script"
-        else:
+        local = isinstance(action, _LOCAL)
+        if isinstance(action, model.RunScript):
             return
-        for key in keys:
-            if key in {field.alias or name for name, field in _given(step)}:
+        why = "runs nothing on the endpoint" if local else "runs no script"
+        given = {field.alias or name for name, field in _given(step)}
+        for key in _ON_ENDPOINTS_ONLY if local else _SCRIPTS_ONLY:
+            if key in given:
                 message = f"`{key}` has no place here: this step {why}"
                 self._findings.add((*loc, key), message, "remove it", key=True)
 

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from outagekit.source import Document, Location
 
 _HARMLESS_TOP = frozenset({"outagekit", "title", "kind", "summary", "targets", "rollout", "refs"})
-_NAMING = frozenset({"id", "title", "result", "with"})
-_INSIDE_A_STEP = 3
+_NAMING = frozenset({"id", "title", "result"})
 
 
 @dataclass(slots=True)
@@ -49,6 +48,11 @@ class Findings:
 
 
 def _harmless(place: Location) -> bool:
-    if place[:1] == ("steps",):
-        return len(place) >= _INSIDE_A_STEP and place[2] not in _NAMING
-    return place[:1] != () and place[0] in _HARMLESS_TOP
+    match place:
+        case ("steps", int(), key, *_):
+            return key not in _NAMING
+        case ("params", _, *_) | ("drill", "steps", *_):
+            return True
+        case (str() as key, *_):
+            return key in _HARMLESS_TOP
+    return False

@@ -7,6 +7,7 @@ problems of a file can be reported at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -32,14 +33,15 @@ from outagekit.playbook.model import (
     ValueType,
 )
 from outagekit.source import fault, shown
-from outagekit.text import visible, visible_line
+from outagekit.text import identifier, visible, visible_line
 
 ID_PATTERN = r"^[a-z][a-z0-9_]*$"
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+MODE_PATTERN = r"^0?[0-7]{3}$"
 REF_PATTERN = (
     r"^(https://[^\s<>\"]+|CVE-[0-9]{4}-[0-9]{4,}|[A-Z]{2}\.[A-Z]{2}(-[0-9]{2})?"
     r"|[A-Z]{1,3}[0-9]{4}(\.[0-9]{3})?)$"
 )
+_REF_HINT = "like CM0065, RS.MI-01, T1486, M1053, CVE-2024-3094 or an https address"
 LONGEST_LINE = 500
 LONGEST_TEXT = 20_000
 MOST_STEPS = 500
@@ -75,6 +77,25 @@ def _measure(read: Callable[[Any], Any], wanted: str) -> Callable[[Any], Any]:
             raise fault(f"{said} is not {wanted}") from error
 
     return measured
+
+
+def _matching(pattern: str, wanted: str, hint: str) -> Callable[[Any], Any]:
+    def matched(value: Any) -> Any:
+        if isinstance(value, str) and not re.match(pattern, value):
+            raise fault(f"{shown(value)} is not {wanted}", hint)
+        return value
+
+    return matched
+
+
+def _version(value: Any) -> Any:
+    return None if isinstance(value, bool) else value  # for Python, True is 1
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, str) and not re.match(ID_PATTERN, value):
+        raise fault(f"{shown(value)} cannot be an id", f"write `{identifier(value)}`")
+    return value
 
 
 def _shape(value: Any) -> str:
@@ -133,7 +154,21 @@ Share = Annotated[
         }
     ),
 ]
-Ref = Annotated[str, Field(pattern=REF_PATTERN, max_length=LONGEST_LINE)]
+Ref = Annotated[
+    str,
+    BeforeValidator(_matching(REF_PATTERN, "a reference of a known kind", _REF_HINT)),
+    Field(max_length=LONGEST_LINE, json_schema_extra={"pattern": REF_PATTERN}),
+]
+Identity = Annotated[
+    str,
+    BeforeValidator(_identity),
+    Field(max_length=60, json_schema_extra={"pattern": ID_PATTERN}),
+]
+Mode = Annotated[
+    str,
+    BeforeValidator(_matching(MODE_PATTERN, "a file mode", "three octal digits, like `0644`")),
+    Field(json_schema_extra={"pattern": MODE_PATTERN}),
+]
 Files = Annotated[
     Annotated[Line, Tag(_TEXT)] | Annotated[list[Line], Field(min_length=1), Tag(_LIST)],
     Discriminator(_shape),
@@ -203,7 +238,7 @@ class PushInput(Input):
 
     file: Line = Field(description="its path beside the playbook")
     to: Line = Field(description="its path on the endpoint")
-    mode: str = Field("0644", pattern="^0?[0-7]{3}$", description="octal digits, in quotes")
+    mode: Mode = Field("0644", description="octal digits, in quotes")
 
 
 class RetryInput(Input):
@@ -217,9 +252,7 @@ class RetryInput(Input):
 class StepInput(Input):
     """One thing that happens on each endpoint. Exactly one action."""
 
-    id: Given[str] = Field(
-        None, pattern=ID_PATTERN, max_length=60, description="default: made from the title"
-    )
+    id: Given[Identity] = Field(None, description="default: made from the title")
     title: Given[Line] = Field(None, description="default: made from the id or the text")
     phase: Given[Phase] = Field(None, description="default: that of the step before, first fix")
     sh: Given[Source] = Field(None, description="action: run POSIX shell text")
@@ -318,7 +351,9 @@ class DrillInput(Input):
 class PlaybookInput(Input):
     """A playbook file."""
 
-    outagekit: Literal[1] = Field(description="version of the format")
+    outagekit: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="version of the format"
+    )
     title: Line
     kind: Kind = "other"
     summary: Given[Text] = Field(None, description="a few lines for the list")

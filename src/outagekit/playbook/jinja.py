@@ -70,14 +70,12 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
 
-    def getattr(self, obj: Any, attribute: str) -> Any:  # type: ignore[explicit-override]
+    def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         return self.undefined(name=attribute)
 
-    def call_binop(  # type: ignore[explicit-override]  # typing.override came with Python 3.12
-        self, context: Any, operator: str, left: Any, right: Any
-    ) -> Any:
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         for operand in (left, right):
             _defined(operand)
         texts = isinstance(left, str) and isinstance(right, str)

@@ -132,7 +132,8 @@ class Lanes:
             finished = _ended(order, Failure(FailureKind.LOCAL_IO, fault.message), began_ns)
         except Exception as fault:  # noqa: BLE001  (a bug must not leave an order unanswered)
             detail = f"internal error: {type(fault).__name__}"
-            finished = _ended(order, Failure(FailureKind.PROTOCOL, detail), began_ns)
+            failure = Failure(FailureKind.PROTOCOL, detail, sent=job.sent)
+            finished = _ended(order, failure, began_ns)
             job.transport = None
         self._keep(job)
         with self._guard:

@@ -7,7 +7,7 @@ problems; nothing else ever leaves this room. It knows nothing of playbooks or i
 from outagekit.source.document import Document, Location, Node, invalid, shown
 from outagekit.source.files import decode, read_bytes
 from outagekit.source.reader import BLOCK_HINT, parse_document, read_document
-from outagekit.source.validation import fault, problems_of
+from outagekit.source.validation import fault, place_of, problems_of
 
 __all__ = [
     "BLOCK_HINT",
@@ -18,6 +18,7 @@ __all__ = [
     "fault",
     "invalid",
     "parse_document",
+    "place_of",
     "problems_of",
     "read_bytes",
     "read_document",

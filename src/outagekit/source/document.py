@@ -12,6 +12,7 @@ from outagekit.errors import InvalidInput, Problem
 from outagekit.text import count, visible_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Location = tuple[str | int, ...]
@@ -65,6 +66,15 @@ class Document:
             return above.keys[str(loc[-1])]
         found = self.node(loc)
         return found.line, found.column
+
+    def broken(self) -> Iterator[Location]:
+        """Yield where values stand that were not understood."""
+        waiting: list[tuple[Location, Node]] = [((), self.root)]
+        while waiting:
+            loc, node = waiting.pop()
+            if node.broken:
+                yield loc
+            waiting += [((*loc, part), child) for part, child in node.children.items()]
 
     def within(self, loc: Location, offset: int) -> tuple[int, int]:
         """Return line and column of character `offset` of the text at `loc`.

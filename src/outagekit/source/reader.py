@@ -152,6 +152,10 @@ def _syntax_problem(path: Path, lines: tuple[str, ...], error: yaml.MarkedYAMLEr
     return problem
 
 
+def _flow(event: Any) -> str:
+    return "flow" if event.flow_style else ""
+
+
 class _Builder:
     """Makes the tree of one document out of its events, without recursion."""
 
@@ -198,9 +202,9 @@ class _Builder:
             hint = "a text that begins with `!` needs quotes"
             self._fault((line, column), f"tags like {shown(event.tag)} are not read", hint)
         if kind == "MappingStartEvent":
-            return Node({}, line, column, "flow" if event.flow_style else "")
+            return Node({}, line, column, _flow(event), broken=event.tag is not None)
         if kind == "SequenceStartEvent":
-            return Node([], line, column, "flow" if event.flow_style else "")
+            return Node([], line, column, _flow(event), broken=event.tag is not None)
         if event.tag is not None:
             return Node(event.value, line, column, broken=True)
         return self._scalar(event.value, event.style or "", (line, column))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import types
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from outagekit.source.document import Document, Location, shown
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from outagekit.errors import Problem
 
 _FAULT = "fault"
+_ALIKE = 0.7
+"""From here on a key is taken for a misspelt one rather than for another."""
 _KINDS: dict[str, str] = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -65,13 +68,22 @@ def problems_of(
     With the `model` that was validated, unknown keys come with the known one they resemble.
     What stands in a place the reader already complained about is left out.
     """
-    details = error.errors(include_url=False)
+    details = error.errors(include_url=False)[:LIMIT_PROBLEMS]
     problems = {
         _problem(detail, document, model)
-        for detail in details[:LIMIT_PROBLEMS]
-        if not _in_broken_place(document, detail["loc"])
+        for detail in details
+        if not _in_broken_place(document, place_of(detail))
     }
     return tuple(sorted(problems))
+
+
+def place_of(detail: ErrorDetails) -> Location:
+    """Return where in the file an error of pydantic is.
+
+    Pydantic also names the alternative it took; models let such names begin with NUL, which no
+    key can.
+    """
+    return tuple(part for part in detail["loc"] if not str(part).startswith("\0"))
 
 
 def _in_broken_place(document: Document, loc: Location) -> bool:
@@ -79,7 +91,7 @@ def _in_broken_place(document: Document, loc: Location) -> bool:
 
 
 def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel] | None) -> Problem:
-    kind, loc, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    kind, loc, context = detail["type"], place_of(detail), detail.get("ctx", {})
     if kind == "extra_forbidden":
         message = f"unknown key {shown(str(loc[-1]))}"
         return document.problem(loc, message, _key_hint(document, loc, model), key=True)
@@ -147,7 +159,8 @@ def _key_hint(document: Document, loc: Location, model: type[BaseModel] | None) 
     if cut_at_a_comma and not (node and node.style):
         return BLOCK_HINT
     near = closest(str(loc[-1]), _keys_at(model, loc[:-1])) if model else None
-    return f"did you mean `{near}`?" if near else ""
+    alike = near and SequenceMatcher(None, str(loc[-1]), near).ratio() >= _ALIKE
+    return f"did you mean `{near}`?" if alike else ""
 
 
 def _keys_at(model: type[BaseModel], loc: Location) -> tuple[str, ...]:
@@ -168,10 +181,10 @@ def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any) -> Iterable[Any]:
-    if get_origin(annotation) in {Union, types.UnionType}:
-        return [inner for each in get_args(annotation) for inner in _alternatives(each)]
     while hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return [inner for each in get_args(annotation) for inner in _alternatives(each)]
     return [annotation]
 
 

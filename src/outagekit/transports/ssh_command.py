@@ -20,7 +20,7 @@ from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
 from outagekit.transports.capture import Capture
 from outagekit.transports.protocol import Failure, Limits, OnOutput, Outcome, Stream
-from outagekit.transports.ssh_session import Session
+from outagekit.transports.ssh_session import NO_EXIT_CODE, Session
 from outagekit.transports.watchdog import WATCHDOG
 
 _CHUNK_BYTES: Final = 64 * 1024
@@ -34,7 +34,6 @@ _QUIET_S: Final = 2.0
 _TERM_S: Final = 1.0
 _KILL_S: Final = 0.5
 _BACKSTOP_S: Final = 3.0
-_NO_EXIT_CODE: Final = -1
 
 _End = Literal["ended", "timeout", "broken"]
 
@@ -125,7 +124,7 @@ class _Follower:
                 self._bell.wait(min(slice_s, until_s - now_s))
 
     def _is_over(self, quiet_s: float) -> bool:
-        if self._channel.exit_status == _NO_EXIT_CODE:
+        if self._channel.exit_status == NO_EXIT_CODE:
             return False
         return bool(self._channel.eof_received) or quiet_s >= _QUIET_S
 
@@ -157,7 +156,10 @@ class _Follower:
         return sent > 0
 
     def _stop(self) -> None:
-        """Ask the command to end, then insist; what it says meanwhile is kept."""
+        """Ask the command to end, then insist; what it says meanwhile is kept.
+
+        A server may pass no signal on, as OpenSSH does for root: then the command may go on.
+        """
         for signal, grace_s in (("TERM", _TERM_S), ("KILL", _KILL_S)):
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 if self._channel.closed or not self._running.session.is_active():
@@ -182,9 +184,9 @@ class _Follower:
     def _failure(self, end: _End) -> Failure | None:
         if end == "timeout":
             seconds = self._running.limits.run_s
-            detail = f"the command did not end within {seconds:g} s and was told to stop"
+            detail = f"the command did not end within {seconds:g} s and was asked to stop"
             return Failure(FailureKind.TIMEOUT, detail, sent=True)
-        if self._channel.exit_status != _NO_EXIT_CODE:
+        if self._channel.exit_status != NO_EXIT_CODE:
             return None
         signal = getattr(self._channel, "exit_signal", "")
         if signal:

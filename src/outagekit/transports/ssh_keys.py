@@ -79,7 +79,7 @@ class Agent:
         self.keys: list[NamedKey] = []
         self._agent: paramiko.Agent | None = None
         try:
-            self._agent = in_time(paramiko.Agent, timeout_s)
+            self._agent = in_time(_Agent, timeout_s)
             self.keys = [
                 NamedKey(f"the agent's key {key.comment or key.fingerprint}", key)
                 for key in self._agent.get_keys()
@@ -91,6 +91,17 @@ class Agent:
         """End the connection to the agent; its keys are of no use any more."""
         if self._agent is not None:
             self._agent.close()
+
+
+class _Agent(paramiko.Agent):
+    """Closes its connection when the agent does not speak the protocol."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except BaseException:
+            self.close()
+            raise
 
 
 def _stamp(file: Path) -> _Stamp:

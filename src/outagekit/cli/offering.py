@@ -1,0 +1,62 @@
+"""Host keys a person has not seen yet: shown in one table, asked about once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outagekit.errors import NothingMatched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from outagekit.cli.render import Screen
+    from outagekit.inventory.model import Endpoint
+    from outagekit.transports.known_hosts import HostKey
+    from outagekit.transports.trust import TrustStore
+
+
+def offer_keys(
+    screen: Screen, store: TrustStore, endpoints: Sequence[Endpoint], *, yes: bool
+) -> list[dict[str, str]]:
+    """Show the keys of endpoints without one, ask once, and store them; return what was added."""
+    new = [
+        endpoint
+        for endpoint in endpoints
+        if not store.known_keys(endpoint.client, endpoint.address, endpoint.port or 22)
+    ]
+    if not new:
+        screen.say("every one of these endpoints has a key that is believed")
+        return []
+    keys = shown_keys(screen, store, new)
+    if not yes:
+        question = f"Believe these {len(keys)}? Type yes:"
+        screen.ask(question, expected="yes", flag="--yes")
+    for endpoint, key in keys:
+        store.add(endpoint.client, endpoint.address, endpoint.port or 22, key)
+    screen.say(f"{len(keys)} added in {store.folder}")
+    return [{"endpoint": e.id, "type": k.type, "fingerprint": k.fingerprint} for e, k in keys]
+
+
+def shown_keys(
+    screen: Screen, store: TrustStore, endpoints: Sequence[Endpoint]
+) -> list[tuple[Endpoint, HostKey]]:
+    """Fetch and show the keys; raise `NothingMatched` if no endpoint shows one."""
+    from outagekit.transports.protocol import Failure
+    from outagekit.transports.scan import scan_keys
+
+    found = scan_keys(endpoints)
+    rows: list[tuple[str, str, str]] = []
+    keys: list[tuple[Endpoint, HostKey]] = []
+    for endpoint in endpoints:
+        key = found[endpoint.id]
+        if isinstance(key, Failure):
+            rows.append((endpoint.id, key.kind.value, key.detail))
+        else:
+            known = store.known_keys(endpoint.client, endpoint.address, endpoint.port or 22)
+            former = f" (believed so far: {known[0].fingerprint})" if known else ""
+            rows.append((endpoint.id, key.type, key.fingerprint + former))
+            keys.append((endpoint, key))
+    screen.people_table(("endpoint", "key", "fingerprint"), rows)
+    if not keys:
+        raise NothingMatched("no endpoint showed a host key")
+    return keys

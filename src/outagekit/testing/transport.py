@@ -1,0 +1,91 @@
+"""A transport whose endpoint answers as a script says, without a network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from outagekit.events import FailureKind
+from outagekit.transports.protocol import (
+    Captured,
+    Command,
+    Failure,
+    Limits,
+    Moved,
+    OnOutput,
+    Opened,
+    Outcome,
+)
+
+Answer = Callable[[str, str], Outcome | Failure]
+"""What the endpoint answers to a step's part: `answer(step, part)`."""
+
+
+def said(stdout: str = "", *, code: int = 0, stderr: str = "") -> Outcome:
+    """Return an outcome with an exit code and text."""
+    return Outcome(
+        exit_code=code,
+        stdout=Captured(stdout, len(stdout)),
+        stderr=Captured(stderr, len(stderr)),
+        duration_ms=1,
+    )
+
+
+class ScriptedTransport:
+    """Remembers every command; `opened` may be a failure; `hold` makes it hang until aborted."""
+
+    def __init__(self, answer: Answer, opened: Opened | Failure | None = None) -> None:
+        self.commands: list[tuple[str, str]] = []
+        self.opens = 0
+        self.closed = False
+        self.aborted = threading.Event()
+        self.hold = threading.Event()
+        self.hold.set()
+        self.files: dict[str, bytes] = {}
+        self._answer = answer
+        self._opened = opened or Opened(machine_id="m-1", key="SHA256:x")
+
+    def open(self) -> Opened | Failure:
+        """Return what it was made with."""
+        self.opens += 1
+        self.closed = False
+        return self._opened
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open and was not aborted."""
+        return not self.closed and not self.aborted.is_set()
+
+    def execute(
+        self, command: Command, limits: Limits, on_output: OnOutput | None = None
+    ) -> Outcome:
+        """Answer as scripted; while held, wait to be aborted."""
+        words = dict(w.split("=", 1) for w in command.line.split() if "=" in w)
+        part = (words["OK_STEP"], words["OK_PART"])
+        self.commands.append(part)
+        while not self.hold.is_set():
+            if self.aborted.wait(0.01):
+                return Outcome(None, failure=Failure(FailureKind.LOST, "aborted", sent=True))
+        answer = self._answer(*part)
+        return Outcome(None, failure=answer) if isinstance(answer, Failure) else answer
+
+    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+        """Keep the content."""
+        self.files[path] = content
+        return Moved(len(content), "0" * 64)
+
+    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+        """Copy a kept file."""
+        if path not in self.files:
+            return Failure(FailureKind.LOCAL_IO, f"no {path}")
+        into.write_bytes(self.files[path])
+        return Moved(len(self.files[path]), "0" * 64)
+
+    def abort(self) -> None:
+        """Let go of whatever waits."""
+        self.aborted.set()
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True

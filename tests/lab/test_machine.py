@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import pytest
+
+from outagekit.events import EndpointId
+from outagekit.lab.machine import Machine, Pace, draw_state
+from outagekit.playbook.model import (
+    Code,
+    Drill,
+    DrillStep,
+    Fetch,
+    Push,
+    Script,
+    WaitScript,
+)
+
+
+def test_the_same_name_and_seed_give_the_same_machine(machine):
+    first, second = machine(seed=3), machine(seed=3)
+    assert first.answer("-", "identity", b"") == second.answer("-", "identity", b"")
+    assert first.state == second.state
+    assert machine(seed=4).machine_id != first.machine_id
+    assert machine(name="acme/srv-002", seed=3).machine_id != first.machine_id
+
+
+def test_the_identity_probe_is_answered_with_ids(machine):
+    answer = machine().answer("-", "identity", b"")
+    lines = dict(line.split("=") for line in answer.stdout.splitlines())
+    assert set(lines) == {"machine-id", "boot-id"}
+    assert len(lines["machine-id"]) == 32
+
+
+def test_facts_are_drawn_by_share():
+    spec = {"plain": "60", "often": "60%", "kind": {"apt": "70%", "dnf": "20%", "none": "5%"}}
+    drawn = [draw_state(spec, 1, EndpointId(f"acme/srv-{n}")) for n in range(1000)]
+    often = sum(facts["often"] for facts in drawn)
+    kinds = Counter(facts["kind"] for facts in drawn)
+    assert {facts["plain"] for facts in drawn} == {"60"}
+    assert 560 < often < 640
+    assert 650 < kinds["apt"] < 750
+    assert 160 < kinds["dnf"] < 240
+    assert 60 < kinds["none"] < 140, "the last value takes what is left"
+
+
+@pytest.mark.parametrize("value", [0, True, None, "100", ["a"], {}])
+def test_a_fact_that_is_no_share_is_the_same_for_all(value):
+    assert draw_state({"x": value}, 1, EndpointId("acme/a")) == {"x": value}
+
+
+def test_a_step_is_checked_done_and_verified(machine, drilled, sent):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}))
+    assert one.answer("fix", "check", sent()).exit_code == 1
+    assert one.answer("detect", "script", sent()).stdout == '{"impacted": true}\n'
+    assert one.answer("fix", "verify", sent()).exit_code == 1
+    assert one.answer("fix", "script", sent()).exit_code == 0
+    assert one.answer("fix", "check", sent()).exit_code == 0
+    assert one.answer("fix", "verify", sent()).exit_code == 0
+    assert one.answer("detect", "script", sent()).stdout == '{"impacted": false}\n'
+    assert one.state == {"impacted": False}
+
+
+def test_everything_that_ran_is_recorded_with_its_number_and_hash(machine, sent):
+    one = machine()
+    for part in ("check", "script", "check"):
+        one.answer("fix", part, sent("echo x"))
+    assert [(e.step, e.part, e.number) for e in one.ran] == [
+        ("fix", "check", 1),
+        ("fix", "script", 1),
+        ("fix", "check", 2),
+    ]
+    assert one.ran[0].sha256 == hashlib.sha256(sent("echo x")).hexdigest()
+
+
+def test_a_cut_script_runs_nothing(machine, drilled, sent):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}))
+    whole = sent("echo one\necho two", package="nginx")
+    for cut in range(len(whole)):
+        answer = one.answer("fix", "script", whole[:cut])
+        assert answer.exit_code == 2
+        assert "Syntax error" in answer.stderr
+    assert one.state == {"impacted": True}
+    assert one.ran == ()
+
+
+def test_values_of_the_script_can_be_used_in_answers(machine, drilled, sent):
+    book = drilled(
+        {"installed": "2.0", "count": 3},
+        stdout="{{ package }} is {{ installed }}\n",
+        set={"installed": "{{ good_version }}", "label": "v{{ good_version }}", "n": "{{ count }}"},
+    )
+    one = machine(book)
+    answer = one.answer("fix", "script", sent(package="nginx", good_version="1.9"))
+    assert answer.stdout == "nginx is 1.9\n"
+    assert one.state == {"installed": "1.9", "count": 3, "label": "v1.9", "n": 3}
+
+
+def test_facts_of_the_machine_win_over_values_of_the_script(machine, drilled, sent):
+    one = machine(drilled({"installed": "2.0"}, stdout="{{ installed }}"))
+    assert one.answer("fix", "script", sent(installed="9.9")).stdout == "2.0"
+
+
+def test_without_goals_check_is_false_and_verify_true(machine, drilled, sent):
+    one = machine(drilled({}))
+    assert one.answer("fix", "check", sent()).exit_code == 1
+    assert one.answer("fix", "verify", sent()).exit_code == 0
+
+
+def test_expressions_of_the_drill_decide_check_and_verify(machine, drilled, sent):
+    one = machine(drilled({"load": 3}, check="load < 2", verify="load < 5"))
+    assert one.answer("fix", "check", sent()).exit_code == 1
+    assert one.answer("fix", "verify", sent()).exit_code == 0
+    one = machine(drilled({"load": 3}, check="load < 5"))
+    assert one.answer("fix", "verify", sent()).exit_code == 0
+
+
+def test_an_exit_code_means_that_nothing_was_done(machine, drilled, sent):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}, exit_code=7, stderr="no\n"))
+    answer = one.answer("fix", "script", sent())
+    assert (answer.exit_code, answer.stderr) == (7, "no\n")
+    assert one.state == {"impacted": True}
+
+
+def test_undo_brings_back_what_was_before(machine, drilled, sent):
+    one = machine(drilled({"version": "2.0"}, set={"version": "1.9"}))
+    one.answer("fix", "script", sent())
+    one.answer("fix", "undo", sent())
+    assert one.state == {"version": "2.0"}
+
+
+def test_a_liar_says_done_and_does_nothing(machine, drilled, sent):
+    one = machine(drilled({"v": 2}, set={"v": 1}, stdout="now {{ v }}"))
+    one.fault = "lie"
+    assert one.answer("fix", "script", sent()).stdout == "now 1"
+    assert one.state == {"v": 2}
+    assert one.answer("fix", "verify", sent()).exit_code == 1
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset"])
+def test_a_fault_at_the_first_command_lets_nothing_run(machine, sent, fault):
+    one = machine()
+    one.fault = fault
+    assert one.answer("-", "identity", sent()).ending == "exit"
+    assert one.answer("detect", "script", sent()).ending == fault
+    assert one.answer("fix", "script", sent()).ending == fault
+    assert one.ran == ()
+    assert [entry.exit_code for entry in one.received] == [None, None]
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset"])
+def test_a_late_fault_swallows_the_answer_of_a_change_that_was_made(machine, drilled, sent, fault):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}))
+    one.fault, one.strikes_late = fault, True
+    assert one.answer("detect", "script", sent()).ending == "exit"
+    assert one.answer("fix", "check", sent()).ending == "exit"
+    assert one.answer("fix", "script", sent()).ending == fault
+    assert one.state == {"impacted": False}
+    assert one.answer("fix", "check", sent()).ending == fault, "it stays gone"
+    assert [e.part for e in one.ran] == ["script", "check", "script"]
+
+
+def test_a_slow_machine_is_late_but_right(machine, sent):
+    one = machine(pace=Pace(slow_s=2.5))
+    quick = machine()
+    one.fault = "slow"
+    late = one.answer("detect", "script", sent())
+    assert late.takes_s == 2.5
+    assert late.stdout == quick.answer("detect", "script", sent()).stdout
+
+
+def test_the_time_an_action_takes_is_divided_by_the_speed(machine, drilled, sent):
+    one = machine(drilled({}, takes_s=120.0), pace=Pace(speed=60.0))
+    assert one.answer("fix", "script", sent()).takes_s == 2.0
+    assert one.answer("fix", "check", sent()).takes_s == 0.0
+
+
+def test_an_unknown_step_is_not_found(machine, sent):
+    assert machine().answer("fixx", "script", sent()).exit_code == 127
+
+
+def test_an_answer_that_cannot_be_made_is_an_exit_code_not_an_exception(machine, drilled, sent):
+    one = machine(drilled({}, stdout="{{ nothing_like_it }}"))
+    answer = one.answer("fix", "script", sent())
+    assert answer.exit_code == 70
+    assert "nothing_like_it" in answer.stderr
+
+
+def test_a_result_nobody_described_has_the_declared_types(machine, book, step, sent):
+    playbook = book(
+        steps=(step("look", result={"n": "int", "at": "datetime", "l": "list"}),), drill=None
+    )
+    stdout = machine(playbook).answer("look", "script", sent()).stdout
+    assert stdout == '{"n": 0, "at": "2026-01-01T00:00:00Z", "l": []}\n'
+
+
+def test_a_wait_follows_the_drills_check(book, step, sent):
+    playbook = book(
+        steps=(step("up", action=WaitScript(Script((Code("sh", "x"),)))),),
+        drill=Drill(state={"up": False}, steps={"up": DrillStep(check="up")}),
+    )
+    one = Machine(EndpointId("acme/a"), playbook)
+    assert one.answer("up", "script", sent()).exit_code == 1
+    one.state["up"] = True
+    assert one.answer("up", "script", sent()).exit_code == 0
+
+
+def test_a_pushed_file_does_its_step(book, step):
+    playbook = book(
+        steps=(step("put", action=Push("f", "/etc/app/f", b"x"), risk="change"),),
+        drill=Drill(state={"there": False}, steps={"put": DrillStep(set={"there": True})}),
+    )
+    one = Machine(EndpointId("acme/a"), playbook)
+    assert one.files.is_folder("/etc/app")
+    one.pushed("/etc/app/f.part", b"x")
+    assert one.state == {"there": False}
+    one.pushed("/etc/app/f", b"x")
+    assert one.state == {"there": True}
+    assert [(e.step, e.part) for e in one.ran] == [("put", "script")]
+
+
+def test_files_to_fetch_are_there(book, step):
+    playbook = book(steps=(step("logs", action=Fetch(("/var/log/app/x.log", "/a/*.txt"), 99)),))
+    one = Machine(EndpointId("acme/a"), playbook)
+    assert b"x.log of acme/a" in one.files.file("/var/log/app/x.log").content
+    assert one.files.names("/a") == ["1.txt"]

@@ -1,0 +1,329 @@
+"""Lanes and the execution of one order: what is sent in which order, and what never hangs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import msgspec
+import pytest
+
+from outagekit.events import EndpointId, EndState, FailureKind
+from outagekit.playbook.model import Fetch, Push, WaitScript, WaitTcp
+from outagekit.run import lanes as lanes_module
+from outagekit.run.decide import Start
+from outagekit.run.lanes import LaneLimits, Lanes
+from outagekit.run.orders import Fetched, Finished, FirstContact, Part, make_order
+from outagekit.testing.builders import endpoints, plan_of, read, script, step
+from outagekit.testing.transport import ScriptedTransport, said
+from outagekit.transports.protocol import Failure, Opened
+
+
+def order_of(made, *, on=None, number=1):
+    endpoint = (on or endpoints(1))[0]
+    plan = plan_of([made], on=[endpoint])
+    values = {"client": "acme", "endpoint": endpoint.name, "run": "r"}
+    attempt = f"{endpoint.id}:{made.id}:{number}"
+    return make_order(plan, endpoint, Start(EndpointId(endpoint.id), made, attempt, number, values))
+
+
+class Bench:
+    def __init__(self, tmp_path, answer, **fields):
+        self.transports = []
+        self._answer = answer
+        self._opened = fields.pop("opened", None)
+        limits = LaneLimits(**fields)
+        self.lanes = Lanes(self._connect, folder=tmp_path, key=b"k" * 32, limits=limits)
+
+    def _connect(self, target):
+        transport = ScriptedTransport(self._answer, self._opened)
+        self.transports.append(transport)
+        return transport
+
+    def run(self, order):
+        self.lanes.submit(order)
+        return self.until_finished(1)
+
+    def until_finished(self, number, timeout_s=5.0):
+        reports, deadline = [], time.monotonic() + timeout_s
+        while sum(isinstance(r, Finished) for r in reports) < number:
+            assert time.monotonic() < deadline, f"only {reports}"
+            reports.extend(self.lanes.reports(0.02))
+        return reports
+
+
+def parts(bench):
+    return [part for transport in bench.transports for _, part in transport.commands]
+
+
+def test_a_true_check_means_that_nothing_is_done(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    *_, finished = bench.run(order_of(step("mend", check="c", verify="v")))
+    assert (finished.state, parts(bench)) == (EndState.OK, ["check"])
+
+
+def test_a_false_check_runs_the_script_and_green_means_verified(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(code=1 if part == "check" else 0))
+    *_, finished = bench.run(order_of(step("mend", check="c", verify="v")))
+    assert (finished.state, parts(bench)) == (EndState.CHANGED, ["check", "script", "verify"])
+
+
+def test_a_script_that_says_done_is_failed_when_verify_says_otherwise(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(code=0 if part == "script" else 1))
+    *_, finished = bench.run(order_of(step("mend", check="c", verify="v")))
+    assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.VERIFY)
+
+
+def test_a_broken_check_fails_the_step_and_its_script_does_not_run(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(code=127, stderr="sh: 1: nope: not found"))
+    *_, finished = bench.run(order_of(step("mend", check="nope")))
+    assert finished.failure is FailureKind.CHECK_BROKEN
+    assert "not found" in finished.detail
+    assert parts(bench) == ["check"]
+
+
+def test_a_connection_lost_after_sending_is_unknown(tmp_path):
+    lost = Failure(FailureKind.LOST, "reset", sent=True)
+    bench = Bench(tmp_path, lambda step, part: lost if part == "script" else said(code=1))
+    *_, finished = bench.run(order_of(step("mend", check="c")))
+    assert (finished.state, finished.failure) == (EndState.UNKNOWN, FailureKind.LOST)
+
+
+def test_a_connection_lost_before_sending_is_unreachable(tmp_path):
+    lost = Failure(FailureKind.LOST, "reset", sent=False)
+    bench = Bench(tmp_path, lambda step, part: lost)
+    *_, finished = bench.run(order_of(step("mend")))
+    assert finished.state is EndState.UNREACHABLE
+
+
+def test_an_exit_code_fails_the_step_with_the_last_thing_it_said(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said("out\n", code=4, stderr="a\nno space\n"))
+    *_, finished = bench.run(order_of(step("mend")))
+    assert (finished.failure, finished.detail) == (FailureKind.EXIT_CODE, "exit code 4: no space")
+
+
+def test_a_result_is_read_from_the_last_line_and_typed(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said('chatter\n{"sick": true, "n": 3}\n'))
+    *_, finished = bench.run(order_of(read("look", result={"sick": "bool"})))
+    assert finished.result == {"sick": True}
+
+
+@pytest.mark.parametrize("line", ["", "no json", "[1]", '{"sick": "maybe"}', "{}"])
+def test_a_result_that_is_missing_or_mistyped_fails_the_step(tmp_path, line):
+    bench = Bench(tmp_path, lambda step, part: said(line))
+    *_, finished = bench.run(order_of(read("look", result={"sick": "bool"})))
+    assert finished.failure is FailureKind.BAD_RESULT
+
+
+def test_what_was_sent_is_proven_by_a_keyed_hash_not_shown(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    first, *_ = bench.run(order_of(step("mend")))
+    assert isinstance(first, Part)
+    assert len(first.command) == 64
+    assert "run mend" not in msgspec.json.encode(first).decode()
+
+
+def test_a_wait_asks_again_until_it_is_true(tmp_path):
+    answers = iter([said(code=1), said(code=1), said()])
+    bench = Bench(tmp_path, lambda step, part: next(answers))
+    waiting = read("up", action=WaitScript(script("probe"), every_s=0.01), timeout_s=2.0)
+    *_, finished = bench.run(order_of(waiting))
+    assert finished.state is EndState.OK
+    assert parts(bench) == ["script"] * 3
+
+
+def test_a_wait_that_never_becomes_true_fails_at_its_timeout(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(code=1))
+    waiting = read("up", action=WaitScript(script("probe"), every_s=0.01), timeout_s=0.05)
+    *_, finished = bench.run(order_of(waiting))
+    assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.TIMEOUT)
+
+
+def test_waiting_for_a_port_goes_through_the_endpoints_port_forward(tmp_path):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = msgspec.structs.replace(
+            endpoints(1)[0], address="127.0.0.1", ports={443: server.getsockname()[1]}
+        )
+        bench = Bench(tmp_path, lambda step, part: said())
+        waiting = read("up", action=WaitTcp(443, every_s=0.01), timeout_s=2.0)
+        *_, finished = bench.run(order_of(waiting, on=[endpoint]))
+    assert finished.state is EndState.OK
+
+
+def test_push_writes_the_file_and_is_a_change(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    pushing = step("push", action=Push("a.conf", "/etc/a.conf", b"x=1\n"))
+    *_, finished = bench.run(order_of(pushing))
+    assert finished.state is EndState.CHANGED
+    assert bench.transports[0].files == {"/etc/a.conf": b"x=1\n"}
+
+
+def test_fetch_keeps_files_as_evidence_under_names_of_ours(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.run(order_of(step("one")))
+    bench.transports[0].files["/var/log/../evil name"] = b"data"
+    fetching = read("get", action=Fetch(("/var/log/../evil name",), 1000))
+    fetched, finished = bench.run(order_of(fetching))
+    assert isinstance(fetched, Fetched)
+    assert finished.state is EndState.OK
+    assert (tmp_path / fetched.path).read_bytes() == b"data"
+    assert fetched.path.startswith("evidence/acme/pos-01/get/")
+
+
+def test_a_fetch_that_fails_leaves_no_file(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    *_, finished = bench.run(order_of(read("get", action=Fetch(("/nope",), 1000))))
+    assert finished.state is EndState.FAILED
+    assert [p for p in (tmp_path / "evidence").rglob("*") if p.is_file()] == []
+
+
+def test_an_endpoint_that_cannot_be_opened_is_answered_with_its_kind(tmp_path):
+    closed = Failure(FailureKind.HOST_KEY, "changed")
+    bench = Bench(tmp_path, lambda step, part: said(), opened=closed)
+    *_, finished = bench.run(order_of(step("mend")))
+    assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.HOST_KEY)
+    assert parts(bench) == []
+
+
+def test_first_contact_is_reported_once(tmp_path):
+    opened = Opened("m-7", "SHA256:k", first_contact=True)
+    bench = Bench(tmp_path, lambda step, part: said(), opened=opened)
+    reports = bench.run(order_of(step("one"))) + bench.run(order_of(step("two")))
+    assert [r.machine_id for r in reports if isinstance(r, FirstContact)] == ["m-7"]
+
+
+def test_the_connection_of_an_endpoint_is_kept_between_its_steps(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.run(order_of(step("one")))
+    bench.run(order_of(step("two")))
+    assert [t.opens for t in bench.transports] == [1]
+
+
+def test_a_kept_connection_that_died_is_opened_anew(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.run(order_of(step("one")))
+    bench.transports[0].aborted.set()
+    *_, finished = bench.run(order_of(step("two")))
+    assert finished.state is EndState.CHANGED
+    assert len(bench.transports) == 2
+
+
+def test_idle_connections_beyond_the_limit_are_closed_oldest_first(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(), idle=2)
+    machines = endpoints(3)
+    for endpoint in machines:
+        bench.run(order_of(step("one"), on=[endpoint]))
+    assert [t.closed for t in bench.transports] == [True, False, False]
+
+
+def test_no_more_connections_are_opened_at_once_than_allowed(tmp_path):
+    opening, most, guard = [], [], threading.Lock()
+
+    class Slow(ScriptedTransport):
+        def open(self):
+            with guard:
+                opening.append(self)
+                most.append(len(opening))
+            time.sleep(0.02)
+            with guard:
+                opening.remove(self)
+            return super().open()
+
+    lanes = Lanes(
+        lambda target: Slow(lambda step, part: said()),
+        folder=tmp_path,
+        key=b"k",
+        limits=LaneLimits(lanes=16, connecting=3),
+    )
+    for endpoint in endpoints(12):
+        lanes.submit(order_of(step("one"), on=[endpoint]))
+    finished = 0
+    while finished < 12:
+        finished += sum(isinstance(r, Finished) for r in lanes.reports(0.05))
+    assert max(most) == 3
+
+
+def test_one_hanging_endpoint_does_not_keep_others_from_ending(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said(), lanes=2)
+    first, *others = endpoints(6)
+    bench.lanes.submit(order_of(step("one"), on=[first]))
+    while not bench.transports:
+        time.sleep(0.005)
+    bench.transports[0].hold.clear()
+    bench.until_finished(1)
+    bench.lanes.submit(order_of(step("hangs"), on=[first]))
+    for endpoint in others:
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    reports = bench.until_finished(5)
+    assert {r.attempt.split(":")[0] for r in reports if isinstance(r, Finished)} == {
+        endpoint.id for endpoint in others
+    }
+    bench.lanes.close(0.5)
+
+
+def test_a_cancelled_order_is_answered_with_doubt(tmp_path):
+    sent = threading.Event()
+
+    def answer(step, part):
+        sent.set()
+        bench.transports[0].aborted.wait(5)
+        return Failure(FailureKind.LOST, "aborted", sent=True)
+
+    bench = Bench(tmp_path, answer)
+    order = order_of(step("mend"))
+    bench.lanes.submit(order)
+    assert sent.wait(2)
+    bench.lanes.cancel(order.attempt)
+    *_, finished = bench.until_finished(1)
+    assert (finished.state, finished.failure) == (EndState.UNKNOWN, FailureKind.LOST)
+
+
+def test_a_lane_that_ignores_being_closed_is_given_up_and_its_order_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(lanes_module, "_GRACE_S", -400.0)
+    monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
+    stuck = threading.Event()
+    bench = Bench(tmp_path, lambda step, part: stuck.wait(10) and said())
+    *_, finished = bench.run(order_of(step("mend")))
+    assert (finished.state, finished.failure) == (EndState.UNKNOWN, FailureKind.ABANDONED)
+    monkeypatch.undo()
+    stuck.set()
+    *_, after = bench.run(order_of(step("two"), on=endpoints(2)[1:]))
+    assert after.state is EndState.CHANGED
+
+
+def test_a_bug_in_a_transport_answers_the_order_and_the_lane_lives_on(tmp_path):
+    broken = iter([ValueError("bug"), None])
+
+    def answer(step, part):
+        fault = next(broken)
+        if fault:
+            raise fault
+        return said()
+
+    bench = Bench(tmp_path, answer, lanes=1)
+    *_, first = bench.run(order_of(step("one")))
+    *_, second = bench.run(order_of(step("two")))
+    assert (first.state, first.failure) == (EndState.UNKNOWN, FailureKind.PROTOCOL)
+    assert second.state is EndState.CHANGED
+
+
+def test_closing_does_not_wait_for_lanes_that_hang(tmp_path):
+    forever = threading.Event()
+    bench = Bench(tmp_path, lambda step, part: forever.wait(30) and said())
+    bench.lanes.submit(order_of(step("one")))
+    while not bench.transports:
+        time.sleep(0.005)
+    began = time.monotonic()
+    bench.lanes.close(0.2)
+    assert time.monotonic() - began < 1.0
+    forever.set()
+
+
+def test_reports_survive_json(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said('{"sick": true}'))
+    for report in bench.run(order_of(read("look", result={"sick": "bool"}))):
+        assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
+        assert json.loads(msgspec.json.encode(report))
