@@ -257,7 +257,10 @@ def judged(text: str) -> list[str]:
 
 
 def test_what_pydantic_finds_is_said_in_our_words_and_in_order():
-    text = "name: 5\nsiez: 1\nratio: much\non: 1\ninner:\n  - colur: red\n  - 7\nby_name:\n  x: {colour: [a]}\n"
+    text = (
+        "name: 5\nsiez: 1\nratio: much\non: 1\n"
+        "inner:\n  - colur: red\n  - 7\nby_name:\n  x: {colour: [a]}\n"
+    )
     assert judged(text) == [
         "1:7: `name` must be text, not a number | put it in quotes",
         "2:1: unknown key `siez` | did you mean `size`?",

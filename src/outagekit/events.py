@@ -108,7 +108,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Base of all events; the tag `event` is the event's name in the log."""
 
 
-class RunOpened(Event, tag="run.opened"):
+class RunOpened(Event, frozen=True, tag="run.opened"):
     """The first record of every log."""
 
     playbook: str
@@ -123,27 +123,27 @@ class RunOpened(Event, tag="run.opened"):
     drill: bool = False
 
 
-class PlanFrozen(Event, tag="plan.frozen"):
+class PlanFrozen(Event, frozen=True, tag="plan.frozen"):
     """What will be executed is on disk; the hashes tie the files to the log."""
 
     files: dict[str, str]
     """File name in the run folder -> SHA-256 of its bytes."""
 
 
-class RunResumed(Event, tag="run.resumed"):
+class RunResumed(Event, frozen=True, tag="run.resumed"):
     """A new process life continues the run."""
 
     os_user: str
     version: str
 
 
-class RunPaused(Event, tag="run.paused"):
+class RunPaused(Event, frozen=True, tag="run.paused"):
     """Nothing new is started; what ran has ended."""
 
     why: str
 
 
-class RunClosed(Event, tag="run.closed"):
+class RunClosed(Event, frozen=True, tag="run.closed"):
     """The last fact of a run. `counts` maps an end state to its number of endpoints."""
 
     counts: dict[EndState, int]
@@ -152,7 +152,7 @@ class RunClosed(Event, tag="run.closed"):
     """Empty for a run that came to its end, else who or what stopped it."""
 
 
-class StageOpened(Event, tag="stage.opened"):
+class StageOpened(Event, frozen=True, tag="stage.opened"):
     """Consecutive steps of one phase begin on all endpoints that are still in the run."""
 
     stage: int
@@ -161,7 +161,7 @@ class StageOpened(Event, tag="stage.opened"):
     endpoints: int
 
 
-class StepStarted(Event, tag="step.started"):
+class StepStarted(Event, frozen=True, tag="step.started"):
     """Durable before anything is sent to the endpoint: write-ahead."""
 
     endpoint: EndpointId
@@ -171,7 +171,7 @@ class StepStarted(Event, tag="step.started"):
     """1 for the first try of this step on this endpoint."""
 
 
-class StepPart(Event, tag="step.part"):
+class StepPart(Event, frozen=True, tag="step.part"):
     """One command of a step (check, script or verify) has ended on the endpoint."""
 
     endpoint: EndpointId
@@ -187,7 +187,7 @@ class StepPart(Event, tag="step.part"):
     stderr: Output = Output()
 
 
-class StepFinished(Event, tag="step.finished"):
+class StepFinished(Event, frozen=True, tag="step.finished"):
     """The step has an end state on this endpoint, or, with `retry_in_ms`, will be tried again."""
 
     endpoint: EndpointId
@@ -204,7 +204,7 @@ class StepFinished(Event, tag="step.finished"):
     retry_in_ms: int | None = None
 
 
-class StepInDoubt(Event, tag="step.in_doubt"):
+class StepInDoubt(Event, frozen=True, tag="step.in_doubt"):
     """The step was started and nobody waits for its end any more: it may or may not have happened."""
 
     endpoint: EndpointId
@@ -213,7 +213,7 @@ class StepInDoubt(Event, tag="step.in_doubt"):
     why: str
 
 
-class EndpointKeyTrusted(Event, tag="endpoint.key_trusted"):
+class EndpointKeyTrusted(Event, frozen=True, tag="endpoint.key_trusted"):
     """A machine id was seen for the first time over a trusted key and is pinned from now on."""
 
     endpoint: EndpointId
@@ -222,7 +222,7 @@ class EndpointKeyTrusted(Event, tag="endpoint.key_trusted"):
     """Fingerprint of the host key, `SHA256:…`."""
 
 
-class EvidenceSaved(Event, tag="evidence.saved"):
+class EvidenceSaved(Event, frozen=True, tag="evidence.saved"):
     """A file was fetched from an endpoint."""
 
     endpoint: EndpointId
@@ -236,7 +236,7 @@ class EvidenceSaved(Event, tag="evidence.saved"):
     sha256: str
 
 
-class Note(Event, tag="note"):
+class Note(Event, frozen=True, tag="note"):
     """Something worth keeping that changes no state."""
 
     text: str
@@ -244,7 +244,7 @@ class Note(Event, tag="note"):
     endpoint: EndpointId | None = None
 
 
-class AgreementOverridden(Event, tag="agreement.overridden"):
+class AgreementOverridden(Event, frozen=True, tag="agreement.overridden"):
     """Something the agreement does not allow is done all the same, by name and for a reason."""
 
     allow: str
@@ -255,20 +255,20 @@ class AgreementOverridden(Event, tag="agreement.overridden"):
     """Whether that name stands among the agreement's approvers, for every client concerned."""
 
 
-class Checkpoint(Event, tag="checkpoint"):
+class Checkpoint(Event, frozen=True, tag="checkpoint"):
     """The head of the log so far; the same text goes to anchors.txt and out of the machine."""
 
     head_seq: int
     head_sha: str
 
 
-class ClockJumped(Event, tag="clock.jumped"):
+class ClockJumped(Event, frozen=True, tag="clock.jumped"):
     """Wall clock and monotonic clock drifted apart by more than two seconds."""
 
     by_ms: int
 
 
-class LogRepaired(Event, tag="log.repaired"):
+class LogRepaired(Event, frozen=True, tag="log.repaired"):
     """A torn tail was cut off; the removed bytes are kept in the named file."""
 
     offset: int
@@ -277,13 +277,13 @@ class LogRepaired(Event, tag="log.repaired"):
     kept_as: str
 
 
-class LogWriteFailed(Event, tag="log.write_failed"):
+class LogWriteFailed(Event, frozen=True, tag="log.write_failed"):
     """Writing failed; this record was made after the log was opened again."""
 
     why: str
 
 
-class EventUnencodable(Event, tag="event.unencodable"):
+class EventUnencodable(Event, frozen=True, tag="event.unencodable"):
     """An event could not be written as JSON; this is what could be saved of it."""
 
     kind: str

@@ -176,8 +176,11 @@ def test_the_time_an_action_takes_is_divided_by_the_speed(machine, drilled, sent
     assert one.answer("fix", "check", sent()).takes_s == 0.0
 
 
-def test_an_unknown_step_is_not_found(machine, sent):
-    assert machine().answer("fixx", "script", sent()).exit_code == 127
+def test_a_step_of_no_playbook_succeeds_and_says_that_nothing_was_run(machine, sent):
+    one = machine()
+    answer = one.answer("fixx", "script", sent())
+    assert (answer.exit_code, answer.stdout) == (0, "lab: simulated, fixx was not run\n")
+    assert one.ran == []
 
 
 def test_an_answer_that_cannot_be_made_is_an_exit_code_not_an_exception(machine, drilled, sent):

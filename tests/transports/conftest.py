@@ -127,9 +127,7 @@ def start_sshd(
     return Sshd(address, port, folder, keys[0], user_key, process)
 
 
-def _await_banner(
-    address: str, port: int, process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _await_banner(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     until_s = time.monotonic() + 10
     while time.monotonic() < until_s and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((address, port), 1) as sock:

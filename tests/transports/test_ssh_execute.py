@@ -105,7 +105,8 @@ def test_input_nobody_reads_ends_with_the_command(ready: SshTransport) -> None:
 
 def test_the_deadline_stops_the_command_and_keeps_what_it_said(ready: SshTransport) -> None:
     began_s = time.monotonic()
-    text = "trap 'echo told to stop; exit 1' TERM; echo begun; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done"
+    wait = "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done"
+    text = f"trap 'echo told to stop; exit 1' TERM; echo begun; {wait}"
     outcome = ready.execute(script(text), Limits(run_s=0.6))
     assert time.monotonic() - began_s < 3
     assert outcome.exit_code is None

@@ -265,9 +265,7 @@ def test_an_old_server_is_told_what_to_change(
 def test_an_endpoint_behind_a_port_forward_is_reached(bench: Bench, sshd: Sshd) -> None:
     bench.trust.add("acme", sshd.address, sshd.port, sshd.key)
     credential = bench.login(sshd.user_key)
-    transport = bench.transport(
-        sshd.address, None, ports={22: sshd.port}, credential=credential
-    )
+    transport = bench.transport(sshd.address, None, ports={22: sshd.port}, credential=credential)
     assert isinstance(transport.open(), Opened)
 
 

@@ -102,9 +102,9 @@ class _Guard:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> None:
         if error is None or isinstance(error, SystemExit | typer.Exit):
-            return False
+            return
         if isinstance(error, OutagekitError):
             self._screen.error(error)
             raise typer.Exit(error.exit_code) from None
@@ -116,24 +116,27 @@ class _Guard:
         if isinstance(error, Exception):
             self._screen.error(_bug(error))
             raise typer.Exit(OutagekitError.exit_code) from None
-        return False
 
 
 def _bug(error: Exception) -> OutagekitError:
     """Keep what happened in a file that can be handed in, and say where it is."""
-    from outagekit.cli.places import state_folder
-
     name = f"bug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.txt"
-    path: Path | None = state_folder(None) / name
     report = "".join(traceback.format_exception(error, chain=True))
+    return OutagekitError(
+        f"internal error ({type(error).__name__}); {_kept(name, report)}",
+        hint="this is a bug of outagekit, not of your playbook; please report it with that file",
+    )
+
+
+def _kept(name: str, report: str) -> str:
+    """Write a report where only the person can read it and return a phrase that says where."""
+    import platformdirs
+
+    path = Path(platformdirs.user_state_dir("outagekit", appauthor=False)) / name
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(f"outagekit {' '.join(sys.argv[1:2])}\n{report}", encoding="utf-8")
     except OSError:
-        path = None
-    where = f"the details are in {path}" if path else "the details could not be saved"
-    return OutagekitError(
-        f"internal error ({type(error).__name__}); {where}",
-        hint="this is a bug of outagekit, not of your playbook; please report it with that file",
-    )
+        return "the details could not be saved"
+    return f"the details are in {path}"

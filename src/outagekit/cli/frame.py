@@ -170,9 +170,9 @@ def _stages(tally: Tally, width: int, rows: int) -> list[Text]:
 def _stage(tally: Tally, each: StageCount, name_cells: int, width: int) -> Text:
     line = Text(f"{each.stage.phase:<{name_cells}}")
     line.stylize("bold" if each is tally.open else "" if each.total is not None else "dim")
-    bar = 20 if width >= _WIDE else 10 if width >= _NARROW else 0
+    bar = 16 if width >= _WIDE else 10 if width >= _NARROW else 0
     done, total = each.done, each.total or 0
-    filled = bar * done // total if total else 0
+    filled = min(bar * done // total, bar) if total else 0
     if bar:
         bad = any(each.ends[state] for state in ENDING)
         line.append("  ")
@@ -186,20 +186,21 @@ def _stage(tally: Tally, each: StageCount, name_cells: int, width: int) -> Text:
 
 
 def _ends(ends: Counter[EndState], room: int) -> Text:
-    """Return the end states with their numbers; in too little room the bad ones, then in short."""
+    """Return the end states with their numbers; in too little room the bad ones, then in short.
+
+    A number is never cut: half a number is a wrong one.
+    """
     states = [state for state in _SHOWN_ORDER if ends[state]]
-    bad = [state for state in states if state in ENDING]
-    whole = _joined([(state, state.value) for state in states], ends)
-    if whole.cell_len > room and bad:
-        whole = _joined([(state, state.value) for state in bad], ends)
-    if whole.cell_len > room:
-        whole = _joined([(state, _SHORT[state]) for state in bad or states], ends)
-    return whole
-
-
-def _joined(words: list[tuple[EndState, str]], ends: Counter[EndState]) -> Text:
-    parts = [Text(f"{word} {ends[state]}", STATE_STYLE[state]) for state, word in words]
-    return Text(" · ", "dim").join(parts)
+    bad = [state for state in states if state in ENDING] or states
+    whole = Text()
+    for shown, words, between in ((states, None, " · "), (bad, None, " · "), (bad, _SHORT, " ")):
+        named = [(state, words[state] if words else state.value) for state in shown]
+        parts = [Text(f"{word} {ends[state]}", STATE_STYLE[state]) for state, word in named]
+        whole = Text(between, "dim").join(parts)
+        if whole.cell_len <= room:
+            return whole
+    whole = Text(f"not good {sum(ends[state] for state in bad)}")
+    return whole if whole.cell_len <= room and bad is not states else Text()
 
 
 def _activity(tally: Tally, now_s: float, rows: int) -> list[Text]:

@@ -58,8 +58,9 @@ class LiveView:
         )
 
     def __enter__(self) -> Self:
-        self._live.start()
-        self._thread.start()
+        with suppress(OSError, ValueError):  # the terminal was closed: nothing to draw on
+            self._live.start()
+            self._thread.start()
         return self
 
     def __exit__(
@@ -68,6 +69,8 @@ class LiveView:
         error: BaseException | None,
         place: TracebackType | None,
     ) -> None:
+        if self._thread.ident is None:
+            return
         self._over.set()
         self._thread.join(_JOIN_S)
         self._live.transient = kind is None

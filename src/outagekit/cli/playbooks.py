@@ -71,7 +71,7 @@ def trust(
     places = find_places(stored.state_dir)
     book = read_playbook(playbook, places)
     if not yes:
-        show_scripts(screen, book)
+        screen.say(outline(book))
         screen.ask(
             "Trust this playbook, exactly as it is now? Type yes:", expected="yes", flag="--yes"
         )

@@ -49,6 +49,8 @@ STATE_STYLE: Final[dict[EndState, str]] = {
 _MAX_NEXT: Final = 3
 _WITHOUT_TERMINAL: Final = 120
 _NARROWEST_COLUMN: Final = 8
+_HEADER_PAD: Final = "  "
+"""What tabulate gives a header beyond its text."""
 _WORD = re.compile(r"\S+\s*")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
 
@@ -332,13 +334,16 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int 
 
 
 def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
+    """Return a table's rows, headers first, with the widest columns shortened to fit."""
+    rows = [[f"{name}{_HEADER_PAD}" for name in rows[0]], *rows[1:]]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     while widths and sum(widths) + 2 * (len(widths) - 1) > width:
         widest = widths.index(max(widths))
         if widths[widest] <= _NARROWEST_COLUMN:
             break
         widths[widest] -= 1
-    return [[shorten(cell, room) for cell, room in zip(row, widths, strict=True)] for row in rows]
+    short = [[shorten(cell, room) for cell, room in zip(row, widths, strict=True)] for row in rows]
+    return [[name.rstrip() for name in short[0]], *short[1:]]
 
 
 def _name(error: OutagekitError) -> str:

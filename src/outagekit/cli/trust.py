@@ -42,12 +42,17 @@ def add(
 @app.command("list")
 @command
 def list_(stored: Stored, shown: Shown) -> None:
-    """List every host key and pinned machine that is believed."""
+    """List every host key that is believed."""
     from outagekit.cli.places import find_places
     from outagekit.transports.trust import TrustStore
 
     places = find_places(stored.state_dir)
-    rows = TrustStore(places.trust).rows()
+    store = TrustStore(places.trust)
+    rows = [
+        (client, ", ".join(entry.names), entry.key.type, entry.key.fingerprint)
+        for client in store.clients()
+        for entry in store.entries(client)
+    ]
     if shown.json:
         names = ("client", "names", "type", "fingerprint")
         shown.screen().document([dict(zip(names, row, strict=True)) for row in rows])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from outagekit.playbook import model
 from outagekit.playbook.expressions import (
@@ -202,16 +202,17 @@ def _no_such_step(playbook: model.Playbook, name: str) -> tuple[str, str] | None
 
 @dataclass(frozen=True, slots=True)
 class _DrillScope:
-    """A drill's expressions see the simulated machine's state and nothing else."""
+    """A drill's expressions see the machine's state and the values a step's script gets."""
 
-    state: dict[str, Any]
+    state: frozenset[str]
+    values: frozenset[str]
 
     def fault(self, reference: str) -> tuple[str, str] | None:
-        """Return message and hint if a reference is no value of the state."""
+        """Return message and hint if a reference is neither of the state nor a value."""
         name, _, rest = reference.partition(".")
-        if name in self.state:
+        if name in self.state | self.values:
             return (f"`{name}` is a plain value without fields", "") if rest else None
-        return _not_in_state(name, self.state)
+        return _not_in_state(name, self.state | self.values)
 
 
 def _not_in_state(name: str, state: Iterable[str]) -> tuple[str, str]:
@@ -224,12 +225,15 @@ def _check_drill(playbook: model.Playbook, drill: model.Drill, findings: Finding
     for name in drill.state:
         if not _NAME.fullmatch(name) or name in EXPRESSION_WORDS:
             findings.add(("drill", "state", name), *_bad_name(name), key=True)
+    handed = {step.id: step.with_.keys() for step in playbook.steps}
+    facts = model.RESERVED_NAMES | playbook.params.keys()
     for identity, answer in drill.steps.items():
         loc: Location = ("drill", "steps", identity)
         fault = _no_such_step(playbook, identity)
         if fault and not findings.names_uncertain:
             findings.add(loc, *fault, key=True)
-        _check_answer(answer, loc, _DrillScope(drill.state), findings)
+        values = facts | handed.get(identity, frozenset())
+        _check_answer(answer, loc, _DrillScope(frozenset(drill.state), values), findings)
 
 
 def _check_answer(
@@ -240,6 +244,8 @@ def _check_answer(
     for key, verdict in (("check", answer.check), ("verify", answer.verify)):
         if verdict is not None:
             _expression(verdict, (*loc, key), scope, findings)
-    for name in answer.set:
+    for name, value in answer.set.items():
+        if isinstance(value, str):
+            _template(value, (*loc, "set", name), scope, findings)
         if name not in scope.state and not findings.names_uncertain:
             findings.add((*loc, "set", name), *_not_in_state(name, scope.state), key=True)

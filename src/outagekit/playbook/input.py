@@ -330,7 +330,7 @@ class RolloutInput(Input):
 class DrillStepInput(Input):
     """How a simulated endpoint answers a step."""
 
-    stdout: str = Field("", description="text with {{ expressions }} over the state")
+    stdout: str = Field("", description="text with {{ expressions }} over state and values")
     stderr: str = ""
     exit_code: int = Field(0, ge=0, le=255)
     set: dict[str, Any] = Field({}, description="what becomes true when the action is done")

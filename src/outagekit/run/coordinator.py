@@ -12,15 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from outagekit.errors import LogUnwritable
 from outagekit.events import (
     AnyEvent,
     AttemptId,
+    EventUnencodable,
     Note,
     Output,
     Record,
     RunId,
     RunPaused,
+    StepFinished,
     StepInDoubt,
 )
 from outagekit.plan.model import Plan
@@ -197,11 +201,19 @@ class Coordinator:
         order, start = self._orders[report.attempt]
         if isinstance(report, Finished):
             del self._orders[report.attempt]
-            self._append(finished_event(report, start))
+            self._append_end(finished_event(report, start))
         elif isinstance(report, Part):
             self._append(part_event(report, order, self._output))
         else:
             self._append(found_event(report, order))
+
+    def _append_end(self, event: StepFinished) -> None:
+        """Append a step's end; one that cannot be written as it is still ends the step."""
+        if isinstance(self._append(event).record.event, EventUnencodable):
+            bare = msgspec.structs.replace(
+                event, result=None, retry_in_ms=None, detail="its report could not be written down"
+            )
+            self._append(bare)
 
     def _output(self, stream: Stream) -> Output:
         head, tail = head_and_tail(stream.text)

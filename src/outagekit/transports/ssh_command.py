@@ -33,7 +33,7 @@ _QUIET_S: Final = 2.0
 """How long after its exit code a command's children may stay silent before they are left alone."""
 _TERM_S: Final = 1.0
 _KILL_S: Final = 0.5
-_BACKSTOP_S: Final = 3.0
+_BACKSTOP_S: Final = 1.0
 
 _End = Literal["ended", "timeout", "broken"]
 

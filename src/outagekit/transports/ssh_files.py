@@ -203,12 +203,30 @@ def _place(transfer: _Transfer, sftp: paramiko.SFTPClient, temporary: str) -> No
     try:
         sftp.posix_rename(temporary, transfer.path)
     except OSError as fault:
-        if isinstance(fault, TimeoutError) or fault.errno is not None:
+        if "support" not in str(fault).casefold():
             raise
-        # A server without the extension: its plain rename replaces nothing.
-        with contextlib.suppress(FileNotFoundError):
-            sftp.remove(transfer.path)
+        _place_without_extension(transfer, sftp, temporary)
+
+
+def _place_without_extension(
+    transfer: _Transfer, sftp: paramiko.SFTPClient, temporary: str
+) -> None:
+    """Take the old file aside first: the plain rename replaces nothing."""
+    aside: str | None = f"{temporary}.old"
+    try:
+        if stat.S_ISDIR(sftp.lstat(transfer.path).st_mode or 0):
+            raise _Stop(FailureKind.PROTOCOL, f"{transfer.shown} is a folder")
+        sftp.rename(transfer.path, str(aside))
+    except FileNotFoundError:
+        aside = None
+    try:
         sftp.rename(temporary, transfer.path)
+    except OSError:
+        if aside is not None:
+            sftp.rename(aside, transfer.path)
+        raise
+    if aside is not None:
+        _remove(transfer, sftp, aside)
 
 
 def _read(transfer: _Transfer, sftp: paramiko.SFTPClient, local: int, max_bytes: int) -> Moved:

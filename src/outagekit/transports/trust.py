@@ -71,6 +71,16 @@ class TrustStore:
         files = (self._file(client, _KNOWN_HOSTS), *self._extra.get(client, ()))
         return tuple(dict.fromkeys(key for file in files for key in self._hosts(file).keys(name)))
 
+    def clients(self) -> tuple[str, ...]:
+        """Return the clients that have a trust folder, by name."""
+        try:
+            folders = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return ()
+        except OSError as fault:
+            raise InvalidInput(f"{self.folder} cannot be read: {_reason(fault)}") from fault
+        return tuple(name for name in folders if _CLIENT.fullmatch(name))
+
     def entries(self, client: str) -> tuple[Entry, ...]:
         """Return every key of the client's own file, in its order."""
         return self._hosts(self._file(client, _KNOWN_HOSTS)).entries

@@ -1,0 +1,5 @@
+"""`python -m outagekit` is `outagekit`."""
+
+from outagekit.cli.app import main
+
+main()

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outagekit.cli.advice import ADVICE
+from outagekit.cli.ending import counts_document, next_commands, summary
+from outagekit.cli.verdict import verdict_lines
+from outagekit.events import EndState, FailureKind, RunClosed, RunPaused, StepFinished, StepStarted
+from outagekit.inventory.model import Endpoint
+from outagekit.log.verify import Verdict
+from outagekit.playbook.model import Param
+from outagekit.run.coordinator import Ending
+from outagekit.run.state import begin, fold
+from outagekit.testing.builders import endpoints, plan_of, read, step
+from outagekit.testing.records import RUN, records
+
+LOG = Path("/state/runs") / RUN / "log.jsonl"
+STEPS = (read("detect"), step("mend", verify="true"))
+
+
+def finished(endpoint, of="mend", state=EndState.CHANGED, failure=None, detail=""):
+    return StepFinished(endpoint=endpoint, step=of, state=state, failure=failure, detail=detail)
+
+
+def ended(plan, *events, code=0, why=""):
+    state = begin(plan)
+    for record in records(*events, RunPaused(why=why) if why else RunClosed({}, exit_code=code)):
+        state = fold(state, record)
+    return Ending(code, state, why)
+
+
+def plan_on(on=3, steps=STEPS, origin="shipped", **book):
+    plan = plan_of(steps, on=on)
+    playbook = msgspec.structs.replace(plan.playbook, name="demo", origin=origin, **book)
+    return msgspec.structs.replace(plan, playbook=playbook)
+
+
+def whole(plan, **special):
+    """Every endpoint detected and mended, but those that are `special`: name -> its event."""
+    events = []
+    for endpoint in plan.endpoints:
+        events.append(finished(endpoint.id, "detect", EndState.OK))
+        name = endpoint.name.replace("-", "_")
+        events.append(special.get(name) or finished(endpoint.id))
+    return events
+
+
+def failed(endpoint, kind=FailureKind.VERIFY, detail="its goal is not reached"):
+    return finished(endpoint, "mend", EndState.FAILED, kind, detail)
+
+
+def text_of(ending, plan, **more):
+    return [line.plain for line in summary(ending, plan, RUN, log_path=LOG, **more)]
+
+
+def test_when_all_is_well_the_ending_is_short():
+    plan = plan_on()
+    assert text_of(ended(plan, *whole(plan)), plan, verdict="verified: 9 records") == [
+        "",
+        "All 3 endpoints are as wanted.",
+        "  3  changed  changed by this run",
+        "",
+        f"run  {RUN}",
+        f"log  {LOG}",
+        "     verified: 9 records",
+    ]
+    assert next_commands(ended(plan, *whole(plan)), plan) == ("outagekit log verify last",)
+
+
+def test_the_first_line_says_how_many_are_as_wanted():
+    plan = plan_on(40)
+    bad = {f"pos_{n:02}": failed(f"acme/pos-{n:02}") for n in (3, 7, 9)}
+    assert text_of(ended(plan, *whole(plan, **bad), code=3), plan)[1] == (
+        "37 of 40 endpoints are as wanted."
+    )
+    one = plan_on(1)
+    assert text_of(ended(one, *whole(one)), one)[1] == "The endpoint is as wanted."
+
+
+def test_where_nothing_was_to_be_changed_endpoints_answered():
+    plan = plan_on(2, steps=[read("detect")])
+    events = [finished(e.id, "detect", EndState.OK) for e in plan.endpoints]
+    assert text_of(ended(plan, *events), plan)[1] == "All 2 endpoints answered."
+
+
+def test_identical_failures_are_told_once_with_their_endpoints():
+    plan = plan_on(20)
+    bad = {f"pos_{n:02}": failed(f"acme/pos-{n:02}") for n in range(1, 9)}
+    lines = text_of(ended(plan, *whole(plan, **bad), code=3), plan)
+    at = lines.index("failed in mend (verify): 8 endpoints")
+    assert lines[at + 1 : at + 4] == [
+        "  its goal is not reached",
+        "    acme/pos-01, pos-02, pos-03, pos-04, pos-05 and 3 more",
+        f"  -> {ADVICE[FailureKind.VERIFY]}",
+    ]
+
+
+def test_the_unreachable_are_one_group_whatever_step_they_were_at():
+    plan = plan_on(4)
+    kind = FailureKind.CONNECT_TIMEOUT
+    events = [
+        finished(e.id, of, EndState.UNREACHABLE, kind, f"{e.address} port 22 did not answer")
+        for e, of in zip(plan.endpoints, ("detect", "detect", "mend", "mend"), strict=True)
+    ]
+    lines = text_of(ended(plan, *events, code=4), plan)
+    at = lines.index("unreachable (connect_timeout): 4 endpoints")
+    assert lines[at + 1 : at + 3] == [
+        "  <it> port 22 did not answer",
+        "    acme/pos-01, pos-02, pos-03 and pos-04",
+    ]
+
+
+def test_the_worst_group_comes_first():
+    plan = plan_on(3)
+    events = whole(
+        plan,
+        pos_01=finished("acme/pos-01", "mend", EndState.UNREACHABLE, FailureKind.REFUSED),
+        pos_02=finished("acme/pos-02", "mend", EndState.UNKNOWN, FailureKind.LOST),
+        pos_03=failed("acme/pos-03"),
+    )
+    lines = text_of(ended(plan, *events, code=3), plan)
+    heads = [line.split()[0] for line in lines if line.endswith(": 1 endpoint")]
+    assert heads == ["failed", "unknown", "unreachable"]
+
+
+def test_of_an_unknown_end_nobody_says_to_try_again():
+    plan = plan_on(2)
+    events = whole(
+        plan, pos_01=finished("acme/pos-01", "mend", EndState.UNKNOWN, FailureKind.TIMEOUT, "late")
+    )
+    ending = ended(plan, *events, code=4)
+    lines = text_of(ending, plan)
+    assert "  -> nobody knows whether it happened: look before you run it again" in lines
+    assert not any("outagekit run" in command for command in next_commands(ending, plan))
+
+
+def test_a_stopped_run_calls_nothing_done_that_is_not():
+    plan = plan_on(3)
+    began = StepStarted(endpoint="acme/pos-02", step="detect", attempt="a")
+    done = finished("acme/pos-02", "detect", EndState.OK)
+    events = [*whole(plan)[:2], began, done]
+    ending = ended(plan, *events, code=6, why="Ctrl-C")
+    lines = text_of(ending, plan)
+    assert lines[1] == "Stopped by Ctrl-C. 1 of 3 endpoints is as wanted."
+    assert "  2  not finished  1 of them not begun" in lines
+    document = counts_document(ending, plan, RUN, log_path=LOG)
+    assert document["unfinished"] == 2
+    assert [each["finished"] for each in document["endpoints"]] == [True, False, False]
+
+
+def test_a_change_without_a_verify_is_called_unproved():
+    plan = plan_on(1, steps=[step("mend")])
+    lines = text_of(ended(plan, finished("acme/pos-01")), plan)
+    assert "not proved: mend has no verify, only an exit code" in lines
+
+
+def test_endpoints_that_were_left_alone_are_told_with_the_reason():
+    plan = plan_on(2)
+    events = [
+        finished(endpoint.id, of, EndState.SKIPPED, detail="not when detect.sick")
+        for endpoint in plan.endpoints
+        for of in ("detect", "mend")
+    ]
+    lines = text_of(ended(plan, *events), plan)
+    assert lines[1] == "All 2 endpoints are as wanted."
+    assert "skipped mend on 2 endpoints: not when detect.sick" in lines
+
+
+def test_endpoints_of_several_clients_stand_under_their_client():
+    plan = plan_on([*endpoints(2), *endpoints(1, client="beta")])
+    bad = [failed(endpoint.id) for endpoint in plan.endpoints]
+    lines = text_of(ended(plan, *bad, code=3), plan)
+    assert "    acme/pos-01 and pos-02; beta/pos-01" in lines
+
+
+def test_many_different_failures_are_cut_off_but_counted():
+    plan = plan_on(9)
+    bad = [failed(e.id, detail=f"reason {n}") for n, e in enumerate(plan.endpoints)]
+    lines = text_of(ended(plan, *bad, code=3), plan)
+    assert sum(line.startswith("  reason") for line in lines) == 3
+    assert "  said otherwise by acme/pos-04, pos-05, pos-06, pos-07, pos-08 and 1 more" in lines
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_every_kind_of_failure_has_advice(kind):
+    assert ADVICE[kind]
+    assert "\n" not in ADVICE[kind]
+
+
+@given(st.text(max_size=80), st.sampled_from(FailureKind), st.sampled_from(EndState))
+def test_nothing_an_endpoint_says_reaches_the_ending_raw(words, kind, state):
+    plan = plan_on(2)
+    events = [finished(e.id, "detect", state, kind, words) for e in plan.endpoints]
+    for line in text_of(ended(plan, *events, code=3, why=words), plan, verdict=words):
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]", line)
+
+
+def next_of(plan, *events, code=3):
+    return next_commands(ended(plan, *events, code=code), plan)
+
+
+def test_what_failed_can_be_run_again_by_pasting():
+    plan = plan_on()
+    assert next_of(plan, *whole(plan, pos_01=failed("acme/pos-01"))) == (
+        "outagekit log show last",
+        "outagekit run demo --limit run:last:failed",
+        "outagekit log verify last",
+    )
+    gone = finished("acme/pos-02", "mend", EndState.UNREACHABLE, FailureKind.REFUSED)
+    both = next_of(plan, *whole(plan, pos_01=failed("acme/pos-01"), pos_02=gone))
+    assert both[1] == 'outagekit run demo --limit "run:last:failed or run:last:unreachable"'
+
+
+def test_running_again_keeps_clients_and_parameters():
+    plan = plan_on([*endpoints(1), *endpoints(1, client="beta")])
+    params = {"good": Param(), "fast": Param(type="bool", default=False, required=False)}
+    book = msgspec.structs.replace(plan.playbook, params=params)
+    plan = msgspec.structs.replace(plan, playbook=book, params={"good": "1.2", "fast": True})
+    again = next_of(plan, *[failed(e.id) for e in plan.endpoints])[1]
+    clients = sorted(f"--client {client.client}" for client in plan.clients)
+    assert sorted(re.findall(r"--client \S+", again)) == clients
+    assert "-p good=1.2 -p fast=true" in again
+
+
+@pytest.mark.parametrize("value", ["two words", "$(reboot)", "a;b", "'", ["list"], "ü"])
+def test_what_cannot_be_pasted_safely_is_not_offered(value):
+    plan = plan_on()
+    book = msgspec.structs.replace(plan.playbook, params={"good": Param()})
+    plan = msgspec.structs.replace(plan, playbook=book, params={"good": value})
+    commands = next_of(plan, failed("acme/pos-01"))
+    assert commands == ("outagekit log show last", "outagekit log verify last")
+
+
+def test_a_command_that_was_typed_and_endpoints_without_inventory_are_not_run_again():
+    typed = plan_on(origin="typed")
+    assert len(next_of(typed, failed("acme/pos-01"))) == 2
+    adhoc = plan_on([Endpoint(client="adhoc", name="one", address="127.0.0.1", os="linux")])
+    assert len(next_of(adhoc, failed("adhoc/one"))) == 2
+
+
+def test_an_untrusted_key_leads_to_trust_and_a_changed_one_does_not():
+    plan = plan_on()
+    kind = FailureKind.HOST_KEY
+    new = failed("acme/pos-01", kind, "not trusted yet; then: outagekit trust add acme/pos-01")
+    changed = failed("acme/pos-01", kind, "another key (then: outagekit trust replace acme/pos-01)")
+    assert next_of(plan, new)[0] == "outagekit trust add acme/pos-01"
+    assert not any("trust" in command for command in next_of(plan, changed))
+    more = failed("acme/pos-02", kind, "not trusted yet; then: outagekit trust add acme/pos-02")
+    assert next_of(plan, new, more)[0] == "outagekit trust add run:last:failed"
+
+
+def test_the_document_holds_every_count_and_every_endpoint():
+    plan = plan_on(2)
+    events = whole(plan, pos_01=failed("acme/pos-01"))
+    document = counts_document(ended(plan, *events, code=3), plan, RUN, log_path=LOG)
+    assert document["counts"] == {
+        "failed": 1,
+        "unknown": 0,
+        "unreachable": 0,
+        "changed": 1,
+        "ok": 0,
+        "skipped": 0,
+    }
+    assert document["exit_code"] == 3
+    assert document["log"] == str(LOG)
+    first = document["endpoints"][0]
+    assert (first["endpoint"], first["state"], first["failure"]) == (
+        "acme/pos-01",
+        "failed",
+        "verify",
+    )
+    assert first["steps"]["detect"]["state"] == "ok"
+
+
+GOOD = Verdict(
+    ok=True,
+    run=RUN,
+    records=9,
+    head_seq=8,
+    head_sha="ab" * 32,
+    torn_bytes=0,
+    bad_seq=None,
+    bad_offset=None,
+    faults=(),
+    warnings=(),
+    anchors=1,
+    files=2,
+)
+
+
+def test_a_good_verdict_says_what_was_compared_and_the_head():
+    assert verdict_lines(GOOD, LOG.parent) == (
+        f"verified: 9 records of {RUN} are as they were written",
+        "  compared: 2 files and 1 anchor",
+        f"  head: 8:{'ab' * 32}",
+    )
+
+
+def test_a_bad_verdict_names_the_first_bad_record_and_its_byte():
+    bad = msgspec.structs.replace(
+        GOOD, ok=False, bad_seq=4, bad_offset=812, faults=("record 4: \x1b[2J",), warnings=("odd",)
+    )
+    lines = verdict_lines(bad, LOG.parent)
+    assert lines[0].startswith("NOT VERIFIED")
+    assert r"  record 4: \x1b[2J" in lines
+    assert "  first bad record: 4, at byte 812 of the log" in lines
+    assert "  warning: odd" in lines
+    torn = verdict_lines(msgspec.structs.replace(GOOD, torn_bytes=3), LOG.parent)
+    assert any("torn: 3 bytes" in line for line in torn)

@@ -1,0 +1,1 @@
+-not (Test-Path x)

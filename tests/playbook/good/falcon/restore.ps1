@@ -1,0 +1,1 @@
+Move-Item back

@@ -1,0 +1,137 @@
+"""The known_hosts format, compared with what OpenSSH itself does."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outagekit.errors import OutagekitError
+from outagekit.transports.known_hosts import (
+    HostKey,
+    KnownHosts,
+    format_line,
+    host_name,
+    parse_line,
+)
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+@pytest.fixture
+def keys(bench: Bench, tmp_path: Path) -> list[HostKey]:
+    return [bench.public(bench.key(tmp_path / f"key{n}")) for n in range(3)]
+
+
+def test_fingerprints_are_those_of_openssh(bench: Bench, tmp_path: Path) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    for kind in ("ed25519", "ecdsa", "rsa"):
+        path = bench.key(tmp_path / kind, kind)
+        said = subprocess.run(
+            ["ssh-keygen", "-l", "-f", path.with_suffix(".pub")],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert bench.public(path).fingerprint in said
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "name"),
+    [
+        ("10.1.4.11", 22, "10.1.4.11"),
+        ("10.1.4.11", 2222, "[10.1.4.11]:2222"),
+        ("Web-01.Acme.Example.", 22, "web-01.acme.example"),
+        ("::1", 22, "::1"),
+        ("0:0:0:0:0:0:0:1", 2222, "[::1]:2222"),
+    ],
+)
+def test_names_are_written_as_openssh_does(address: str, port: int, name: str) -> None:
+    assert host_name(address, port) == name
+
+
+@pytest.mark.parametrize("address", ["", "a b", "a,b", "*", "!a", "|1|x", "#a", "[a]", "a\nb"])
+def test_an_address_that_could_mean_more_is_refused(address: str) -> None:
+    with pytest.raises(OutagekitError):
+        host_name(address, 22)
+
+
+def test_plain_names_patterns_and_negations(keys: list[HostKey]) -> None:
+    hosts = KnownHosts(
+        f"# comment\n\n{format_line('a,B.example', keys[0])} some comment\n"
+        f"{format_line('*.example,!bad.example', keys[1])}\n"
+        f"{format_line('[a]:2222', keys[2])}\n"
+        "a ssh-ed25519 not-base64\n"
+        "a ssh-rsa AAAA\n"
+    )
+    assert hosts.keys("a") == (keys[0],)
+    assert hosts.keys("b.example") == (keys[0], keys[1])
+    assert hosts.keys("bad.example") == ()
+    assert hosts.keys("[a]:2222") == (keys[2],)
+    assert hosts.keys("xexample") == ()
+
+
+def test_hashed_names_of_openssh_are_read(keys: list[HostKey], tmp_path: Path) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    file = tmp_path / "hosts"
+    lines = (format_line("10.1.4.11", keys[0]), format_line("[web.example]:2222", keys[1]))
+    file.write_text("\n".join(lines) + "\n")
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
+    assert "10.1.4.11" not in file.read_text()
+    hosts = KnownHosts(file.read_text())
+    assert hosts.keys("10.1.4.11") == (keys[0],)
+    assert hosts.keys("[web.example]:2222") == (keys[1],)
+    assert hosts.keys("web.example") == ()
+    assert hosts.without("10.1.4.11").keys("10.1.4.11") == ()
+
+
+def test_a_revoked_key_is_never_known(keys: list[HostKey]) -> None:
+    text = f"{format_line('a', keys[0])}\n@revoked {format_line('*', keys[0])}\n"
+    assert KnownHosts(text).keys("a") == ()
+    hosts = KnownHosts(f"@cert-authority {format_line('*', keys[1])}\n")
+    assert hosts.keys("a") == ()
+
+
+def test_taking_a_name_away_leaves_the_others(keys: list[HostKey]) -> None:
+    text = f"# kept\n{format_line('a,b', keys[0])} note\n{format_line('a', keys[1])}\n"
+    rest = KnownHosts(text).without("a")
+    assert rest.keys("a") == ()
+    assert rest.keys("b") == (keys[0],)
+    assert rest.lines[0] == "# kept"
+    assert rest.lines[1].endswith(" note")
+    assert len(rest.lines) == 2
+
+
+def test_what_is_written_is_read_by_openssh(keys: list[HostKey], tmp_path: Path) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    file = tmp_path / "hosts"
+    file.write_text(KnownHosts("").with_key(host_name("10.1.4.11", 2222), keys[0]))
+    found = subprocess.run(
+        ["ssh-keygen", "-F", "[10.1.4.11]:2222", "-f", file],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert keys[0].base64 in found.stdout
+
+
+@given(st.text(max_size=200))
+def test_any_line_is_an_entry_or_nothing(line: str) -> None:
+    parse_line(line)
+    KnownHosts(line).keys("a")
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_a_key_or_an_error(blob: bytes) -> None:
+    with contextlib.suppress(OutagekitError):
+        assert HostKey.of(blob).fingerprint.startswith("SHA256:")

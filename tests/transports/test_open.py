@@ -1,0 +1,63 @@
+"""Which transport an endpoint gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from outagekit.errors import NotYet
+from outagekit.inventory.model import Endpoint, Site
+from outagekit.transports.open import Access, transport_for
+from outagekit.transports.protocol import Target, Transport
+from outagekit.transports.ssh import SshTransport
+from outagekit.transports.trust import TrustStore
+
+
+def target(os: str = "linux", *, jump: str | None = None, become: str | None = None) -> Target:
+    endpoint = Endpoint(client="acme", name="a", address="a.example", os=os, become=become)
+    return Target(endpoint=endpoint, site=Site(name="berlin", jump=jump))
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Access:
+    return Access(TrustStore(tmp_path), lambda reference, endpoint: "")
+
+
+@pytest.mark.parametrize("system", ["linux", "macos"])
+def test_posix_endpoints_are_reached_over_ssh(access: Access, system: str) -> None:
+    transport: Transport = transport_for(target(system), access)
+    assert isinstance(transport, SshTransport)
+    assert not transport.alive
+    transport.abort()
+    transport.close()
+    transport.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "word"),
+    [
+        (target("windows"), "Windows"),
+        (target(jump="ops@bastion.example"), "berlin"),
+        (target(become="sudo"), "sudo"),
+    ],
+)
+def test_what_cannot_be_done_as_asked_is_not_done_otherwise(
+    access: Access, wanted: Target, word: str
+) -> None:
+    with pytest.raises(NotYet, match=word):
+        transport_for(wanted, access)
+
+
+def test_heavy_libraries_are_loaded_only_when_needed() -> None:
+    program = (
+        "import sys, outagekit.transports.open, outagekit.transports.probe,"
+        " outagekit.transports.shell, outagekit.transports.trust;"
+        "print(sorted({'paramiko', 'httpx', 'pydantic', 'cryptography'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "[]"
