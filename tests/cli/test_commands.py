@@ -74,7 +74,7 @@ def test_exec_reads_without_a_question(call, lab):
 
 def test_ping_reaches_every_endpoint(call, lab):
     ran = call("ping", *ALL, "--state-dir", "state", "--json")
-    assert (ran.code, ran.document["counts"]) == (0, {"ok": 6})
+    assert (ran.code, ran.document["counts"]["ok"]) == (0, 6)
 
 
 def test_events_are_the_records_of_the_log(call, lab):
@@ -262,7 +262,7 @@ def test_an_endpoint_whose_key_is_unknown_fails_and_the_hint_says_what_to_do(cal
 def test_endpoints_that_are_gone_make_exit_4(call, lab):
     lab.close()
     ran = call("ping", *ALL, "--state-dir", "state", "--json")
-    assert (ran.code, ran.document["counts"]) == (4, {"unreachable": 6})
+    assert (ran.code, ran.document["counts"]["unreachable"]) == (4, 6)
 
 
 def test_a_drill_that_judges_wrongly_ends_with_3(call, lab):
@@ -315,8 +315,8 @@ def test_a_signal_lets_running_steps_end_and_the_run_is_paused(lab, number):
         if b" look ok " in line:
             break
     process.send_signal(number)
-    said = process.stderr.read().decode()
-    assert process.wait(20) == 6, said
+    said = process.communicate(timeout=20)[1].decode()
+    assert process.returncode == 6, said
     assert "Traceback" not in said
     events = [record.event for record in read_records(only_run())]
     assert any(type(event).__name__ == "RunPaused" for event in events)
@@ -331,7 +331,7 @@ def test_a_signal_lets_running_steps_end_and_the_run_is_paused(lab, number):
         (("run", "mned", "--all-clients"), "mend"),
         (("ping", "--limit", "srv-9*", "--all-clients"), "srv-9*"),
         (("ping", "--client", "acmee", "--limit", "all"), "acme"),
-        (("log", "show", "nope"), "nope"),
+        (("log", "show", "nope"), "there are no runs"),
         (("log", "verify", "last"), "run"),
         (("check", "nowhere.yaml"), "nowhere.yaml"),
         (("playbooks", "show", "./nope.yaml"), "nope.yaml"),
@@ -359,7 +359,7 @@ def test_check_reports_all_problems_of_all_files_with_their_places(call, lab):
     checked = call("check")
     assert checked.code == 8
     assert "playbooks/bad.yaml:2:1:" in checked.err
-    assert "did you mean title" in checked.err
+    assert "did you mean `title`?" in checked.err
     assert "inventory/bad.yaml:4:" in checked.err
     assert "^" in checked.err
     places = call("check", "--json").document
@@ -486,6 +486,7 @@ def test_a_second_ctrl_c_ends_at_once_with_doubts_recorded(lab):
         if runs and (runs[0] / "log.jsonl").read_bytes().count(b'"step.started"') >= 8:
             break
         time.sleep(0.05)
+    time.sleep(1.0)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -494,4 +495,10 @@ def test_a_second_ctrl_c_ends_at_once_with_doubts_recorded(lab):
     assert process.returncode == 130, said
     assert time.monotonic() - began < 6
     events = [record.event for record in read_records(only_run())]
-    assert sum(type(event).__name__ == "StepInDoubt" for event in events) >= 8
+    kinds = [type(event).__name__ for event in events]
+    doubts = kinds.count("StepInDoubt")
+    assert doubts >= 1
+    assert doubts == kinds.count("StepStarted") - sum(
+        kind == "StepFinished" and event.attempt is not None
+        for kind, event in zip(kinds, events, strict=True)
+    )

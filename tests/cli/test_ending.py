@@ -179,6 +179,16 @@ def test_endpoints_of_several_clients_stand_under_their_client():
     assert "    acme/pos-01 and pos-02; beta/pos-01" in lines
 
 
+def test_of_very_many_clients_only_some_are_named():
+    plan = plan_on([e for n in range(6) for e in endpoints(1, client=f"c{n}")])
+    bad = [failed(endpoint.id) for endpoint in plan.endpoints]
+    ending = ended(plan, *bad, code=3)
+    assert "    c0/pos-01; c1/pos-01; c2/pos-01; and those of 3 more clients" in text_of(
+        ending, plan
+    )
+    assert "--all-clients" in next_commands(ending, plan)[1]
+
+
 def test_many_different_failures_are_cut_off_but_counted():
     plan = plan_on(9)
     bad = [failed(e.id, detail=f"reason {n}") for n, e in enumerate(plan.endpoints)]

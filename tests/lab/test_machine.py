@@ -180,7 +180,7 @@ def test_a_step_of_no_playbook_succeeds_and_says_that_nothing_was_run(machine, s
     one = machine()
     answer = one.answer("fixx", "script", sent())
     assert (answer.exit_code, answer.stdout) == (0, "lab: simulated, fixx was not run\n")
-    assert one.ran == []
+    assert list(one.ran) == []
 
 
 def test_an_answer_that_cannot_be_made_is_an_exit_code_not_an_exception(machine, drilled, sent):

@@ -210,6 +210,12 @@ def test_an_expression_that_fails_on_the_values_of_an_endpoint_fails_that_endpoi
     assert ran.of(StepFinished)[-1].failure is FailureKind.BAD_RESULT
 
 
+def test_facts_are_text_in_expressions_as_in_scripts(tmp_path):
+    plan = plan_of([read("look", when="client == 'acme' and endpoint == 'pos-02'")], on=3)
+    ran = Ran(plan, tmp_path)
+    assert [order.target.endpoint.name for order in ran.driver.orders] == ["pos-02"]
+
+
 def test_with_hands_values_of_earlier_steps_to_the_script(tmp_path):
     def answer(order):
         result = {"newest": "v2"} if order.step == "look" else None

@@ -200,8 +200,8 @@ def _worst_ends(progress: Iterable[Progress]) -> list[tuple[Progress, StepEnd]]:
 def _troubles(progress: Sequence[Progress]) -> Iterable[Text]:
     groups: dict[tuple[StepId | None, EndState, FailureKind | None], _Trouble] = {}
     for each, end in _worst_ends(progress):
-        step = next(step for step, found in each.ends.items() if found is end)
-        step = None if end.state is EndState.UNREACHABLE else step
+        at = next(step for step, found in each.ends.items() if found is end)
+        step = None if end.state is EndState.UNREACHABLE else at
         key = (step, end.state, end.failure)
         trouble = groups.setdefault(key, _Trouble(step, end.state, end.failure))
         words = visible_line(end.detail)

@@ -76,8 +76,9 @@ def verify(
     from outagekit.log.verify import verify as judge
 
     screen = shown.screen()
+    anchors = [parse_anchor(text) for text in anchor or ()]
     path = find_run(find_places(stored.state_dir).state, run)
-    verdict = judge(path, anchors=[parse_anchor(text) for text in anchor or ()])
+    verdict = judge(path, anchors=anchors)
     if shown.json:
         screen.document(verdict)
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, RunId
 from outagekit.playbook.expressions import ExpressionProblem, NoValue, evaluate
-from outagekit.playbook.model import Step
+from outagekit.playbook.model import RESERVED_NAMES, Step
 from outagekit.run.state import Progress, State
 
 
@@ -167,15 +167,9 @@ def namespace(state: State, progress: Progress, run: RunId) -> dict[str, Any]:
     endpoint = progress.endpoint
     names: dict[str, Any] = {
         **state.plan.params,
-        "endpoint": {
-            "name": endpoint.name,
-            "client": endpoint.client,
-            "os": endpoint.os,
-            "site": endpoint.site or "",
-            "tags": list(endpoint.tags),
-        },
-        "client": {"name": endpoint.client},
-        "run": {"id": run},
+        "client": endpoint.client,
+        "endpoint": endpoint.name,
+        "run": run,
     }
     for step, end in progress.ends.items():
         names[step] = {
@@ -204,10 +198,5 @@ def step_values(state: State, step: Step, names: Mapping[str, Any]) -> dict[str,
         name: evaluate(value, names) if isinstance(value, str) else value
         for name, value in step.with_.items()
     }
-    endpoint = names["endpoint"]
-    facts = {
-        "client": endpoint["client"],
-        "endpoint": endpoint["name"],
-        "run": names["run"]["id"],
-    }
+    facts = {name: names[name] for name in RESERVED_NAMES}
     return {**state.plan.params, **handed, **facts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-_TOKEN = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+")
+_PIECE = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+")
 
 
 class Terminal(io.StringIO):
@@ -24,18 +24,18 @@ class Terminal(io.StringIO):
     def rows(self) -> list[str]:
         """What stands on the screen, with line feeds, returns, cursor up and erasing obeyed."""
         rows, at, column = [""], 0, 0
-        for token in _TOKEN.findall(self.getvalue()):
-            if token == "\n":
+        for piece in _PIECE.findall(self.getvalue()):
+            if piece == "\n":
                 at, column = at + 1, 0
                 rows.extend([""] * (at + 1 - len(rows)))
-            elif token == "\r":
+            elif piece == "\r":
                 column = 0
-            elif token.startswith("\x1b"):
-                at -= int(token[2:-1] or 1) if token.endswith("A") else 0
-                rows[at] = "" if token.endswith("K") else rows[at]
+            elif piece.startswith("\x1b"):
+                at -= int(piece[2:-1] or 1) if piece.endswith("A") else 0
+                rows[at] = "" if piece.endswith("K") else rows[at]
             else:
-                rows[at] = rows[at][:column].ljust(column) + token
-                column += len(token)
+                rows[at] = rows[at][:column].ljust(column) + piece
+                column += len(piece)
         return [row.rstrip() for row in rows]
 
 
