@@ -173,11 +173,11 @@ def bare(folder: Path, number: int, steps: int) -> None:
             except Exception as fault:  # noqa: BLE001  (any failure spoils the comparison)
                 failed.append(fault)
 
-    threads = [threading.Thread(target=work) for _ in range(_AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with contextlib.ExitStack() as stack:
+        for _ in range(_AT_ONCE):
+            thread = threading.Thread(target=work)
+            thread.start()
+            stack.callback(thread.join)
     if failed:
         sys.exit(f"{len(failed)} endpoints failed, the first: {failed[0]!r}")
 

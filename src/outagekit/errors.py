@@ -23,7 +23,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault in a file, with its place. `line` and `column` count from 1; 0 means the whole file."""
+    """One fault in a file. `line` and `column` count from 1; 0 means the whole file."""
 
     path: Path
     line: int

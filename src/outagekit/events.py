@@ -93,7 +93,7 @@ def end_state_of(kind: FailureKind, *, sent: bool) -> EndState:
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a stream of a command gave. Text over 8 KiB keeps its head and tail; the rest is a file."""
+    """What a stream of a command gave. Over 8 KiB, head and tail stay here; the rest is a file."""
 
     text: str = ""
     tail: str = ""
@@ -180,7 +180,7 @@ class StepPart(Event, frozen=True, tag="step.part"):
     part: str
     """`check`, `script` or `verify`."""
     command: str
-    """HMAC-SHA-256 of the rendered command under the run's key: proves what was sent, shows nothing."""
+    """HMAC-SHA-256 of the rendered command under the run's key: proves it, shows nothing."""
     exit_code: int | None = None
     duration_ms: int = 0
     stdout: Output = Output()
@@ -205,7 +205,7 @@ class StepFinished(Event, frozen=True, tag="step.finished"):
 
 
 class StepInDoubt(Event, frozen=True, tag="step.in_doubt"):
-    """The step was started and nobody waits for its end any more: it may or may not have happened."""
+    """A step was started and nobody waits for its end any more: it may have happened or not."""
 
     endpoint: EndpointId
     step: StepId

@@ -156,7 +156,7 @@ def test_trust_add_believes_the_keys_that_were_shown(call, lab):
 def test_trust_replace_is_needed_for_a_changed_key(call, lab):
     hosts = [folder / "known_hosts" for folder in Path("trust").iterdir()]
     first, second = hosts[0].read_text().splitlines()[:2]
-    name, rest = first.split(" ", 1)
+    name = first.split(" ", 1)[0]
     hosts[0].write_text(hosts[0].read_text().replace(first, f"{name} {second.split(' ', 1)[1]}"))
     pinged = call("ping", *ALL, "--state-dir", "state", "--json")
     failed = [e for e in pinged.document["endpoints"] if e["state"] == "failed"]

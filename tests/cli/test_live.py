@@ -104,6 +104,13 @@ def test_only_the_endpoints_own_names_are_left_out():
     assert without_place(text, endpoint) == expected
 
 
+def test_a_port_of_ones_own_is_left_out_and_port_22_stays():
+    forwarded = Endpoint(client="acme", name="a", address="10.1.4.1", os="linux", port=4022)
+    assert without_place("10.1.4.1 port 4022 refused", forwarded) == "<it> refused"
+    plain = Endpoint(client="acme", name="a", address="10.1.4.1", os="linux")
+    assert without_place("10.1.4.1 port 22 refused", plain) == "<it> port 22 refused"
+
+
 def test_the_worst_stands_first_and_stays_when_its_stage_is_over():
     fix = StageOpened(stage=2, phase="fix", steps=("remove", "restart"), endpoints=2)
     tally = tally_of(

@@ -47,7 +47,7 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         with _Guard(given):
-            function(**_gather(given, groups))  # type: ignore[call-arg]
+            function(**_gather(given, groups))
 
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}

@@ -35,6 +35,7 @@ _DEFAULT = "bad-update-rollback"
 
 @command
 def drill(
+    *,
     given: Given,
     pace: Pace,
     streamed: Streamed,
@@ -61,12 +62,13 @@ def drill(
     streamed.check(shown)
     desk, book, params = _prepare(playbook, given, stored, shown, pace)
     book = rehearsed(book, Tempo(timeout_s=timeout))
-    with _fleet(book, endpoints, seed, faults, params) as fleet:
+    with _fleet(book, endpoints=endpoints, seed=seed, faults=faults, params=params) as fleet:
         run_drill(desk, fleet, pace=pace, streamed=streamed, shown=shown, seed=seed)
 
 
 @command
 def lab(
+    *,
     folder: Annotated[Path, typer.Argument(help="A new folder for the lab's workspace.")],
     given: Given,
     stored: Stored,
@@ -82,7 +84,9 @@ def lab(
     from outagekit.cli.drilled import keep_lab
 
     desk, book, params = _prepare(playbook, given, stored, shown, Pace())
-    with _fleet(book, endpoints, seed, faults, params, folder=folder) as fleet:
+    with _fleet(
+        book, endpoints=endpoints, seed=seed, faults=faults, params=params, folder=folder
+    ) as fleet:
         keep_lab(desk, fleet)
 
 
@@ -103,6 +107,7 @@ def _prepare(
 @contextmanager
 def _fleet(
     book: Playbook,
+    *,
     endpoints: int,
     seed: int,
     faults: str | None,

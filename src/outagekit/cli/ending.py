@@ -28,7 +28,7 @@ _MEANING: Final[dict[EndState, str]] = {
     EndState.CHANGED: "changed by this run",
     EndState.OK: "nothing had to be changed",
     EndState.FAILED: "definitely not as wanted",
-    EndState.UNKNOWN: UNKNOWN,
+    EndState.UNKNOWN: "nobody knows whether it happened",
     EndState.UNREACHABLE: "no command of ours ran in that step",
     EndState.SKIPPED: "no step applied",
 }

@@ -88,6 +88,8 @@ def room_for(tally: Tally, height: int) -> Room:
         ("gaps", 4),
         ("header", 2),
         ("footer", 2),
+        ("stragglers", min(stragglers, 3)),
+        ("folds", min(folds, 6)),
         ("stragglers", stragglers),
         ("folds", folds),
     ):

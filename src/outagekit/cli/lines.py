@@ -194,7 +194,7 @@ def _evidence(event: EvidenceSaved) -> _Said:
 
 
 def _trusted(event: EndpointKeyTrusted) -> _Said:
-    return _ORDINARY, f"{event.endpoint} is machine {event.machine_id} from now on ({event.key})"
+    return _STEP, f"{event.endpoint} is machine {event.machine_id} from now on ({event.key})"
 
 
 def _note(event: Note) -> _Said:

@@ -207,9 +207,7 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     _offer_adhoc_keys(desk, trust, endpoints)
 
     def resolve(reference: SecretRef, endpoint: Endpoint, label: str) -> str:
-        return vault.resolve(
-            reference, client=endpoint.client, endpoint=endpoint.id, label=label
-        )
+        return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
 
     return Access(trust=trust, resolve_secret=resolve)
 

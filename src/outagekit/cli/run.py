@@ -30,7 +30,7 @@ _Timeout = Annotated[
 
 @command
 def plan(
-    playbook: _Word, where: Where, given: Given, consent: Consent, stored: Stored, shown: Shown
+    *, playbook: _Word, where: Where, given: Given, consent: Consent, stored: Stored, shown: Shown
 ) -> None:
     """Show what would happen, to whom, in which order, and what is refused. Touches nothing."""
     from outagekit.cli.planned import show_plan
@@ -47,6 +47,7 @@ def plan(
 
 @command
 def run(
+    *,
     playbook: _Word,
     where: Where,
     given: Given,
@@ -70,6 +71,7 @@ def run(
 
 @command
 def exec_(
+    *,
     where: Where,
     pace: Pace,
     consent: Consent,
@@ -100,6 +102,7 @@ def exec_(
 
 @command
 def ping(
+    *,
     where: Where,
     pace: Pace,
     streamed: Streamed,

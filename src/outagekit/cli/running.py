@@ -32,8 +32,8 @@ def run_plan(
     drill: bool = False,
 ) -> Conducted:
     """Run a plan and show it live; returns when it is over and the log is closed."""
-    from outagekit.cli.live import LiveView
     from outagekit.cli.lines import EventsView, PlainView
+    from outagekit.cli.live import LiveView
 
     screen = desk.screen
     settings = desk.places.settings
@@ -66,13 +66,14 @@ def _opened(desk: Desk, run: RunId, folder: Path) -> None:
 
 def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     """Say how it ended, for people or as one document, and exit with the run's code."""
-    from outagekit.cli.ending import counts_document, summary
+    from outagekit.cli.ending import counts_document, next_commands, summary
 
     verdict = verdict_text(over.folder)
     log_path = over.folder / "log.jsonl"
     if shown.json:
         desk.screen.document(counts_document(over.ending, plan, over.run, log_path=log_path))
     desk.screen.say(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    desk.screen.next(next_commands(over.ending, plan))
     if over.ending.exit_code:
         raise typer.Exit(over.ending.exit_code)
 

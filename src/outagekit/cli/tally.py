@@ -235,12 +235,13 @@ def result_line(result: Mapping[str, Any] | None) -> str:
 
 
 def without_place(text: str, endpoint: Endpoint) -> str:
-    """Return what was said with the endpoint's own name and address as `<it>`.
+    """Return what was said with the endpoint's own name, address and port as `<it>`.
 
-    So the same thing said by many reads the same.
+    So the same thing said by many reads the same. Port 22 is everybody's and stays.
     """
     names = (endpoint.id, endpoint.address)
     if not any(name in text for name in names):
         return text
     either = "|".join(map(re.escape, names))
-    return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?(?::\d+)?(?![\w-])", "<it>", text)
+    port = rf"(?::\d+| port {endpoint.port}\b)?"
+    return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "<it>", text)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Shown, Stored, Where
 from outagekit.cli.offering import offer_keys, shown_keys
+from outagekit.cli.options import Shown, Stored, Where
 
 if TYPE_CHECKING:
     from outagekit.cli.prepare import Desk

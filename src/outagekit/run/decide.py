@@ -198,5 +198,5 @@ def step_values(state: State, step: Step, names: Mapping[str, Any]) -> dict[str,
         name: evaluate(value, names) if isinstance(value, str) else value
         for name, value in step.with_.items()
     }
-    facts = {name: names[name] for name in RESERVED_NAMES}
+    facts = {name: names[name] for name in sorted(RESERVED_NAMES)}
     return {**state.plan.params, **handed, **facts}

@@ -1,6 +1,6 @@
 """Private keys of the technician: files, certificates and the SSH agent, each loaded once.
 
-Never writes a key anywhere. What is wrong with a file is told without its content, as `BadKeyError`.
+Writes no key anywhere. What is wrong with a file is told without its content: `BadKeyError`.
 """
 
 from __future__ import annotations
