@@ -295,7 +295,7 @@ def test_a_lane_that_ignores_being_closed_is_given_up_and_its_order_answered(tmp
 
 
 def test_a_bug_in_a_transport_answers_the_order_and_the_lane_lives_on(tmp_path):
-    broken = iter([ValueError("bug"), None])
+    broken = iter([ValueError("a secret"), None])
 
     def answer(step, part):
         fault = next(broken)
@@ -307,6 +307,10 @@ def test_a_bug_in_a_transport_answers_the_order_and_the_lane_lives_on(tmp_path):
     *_, first = bench.run(order_of(step("one")))
     *_, second = bench.run(order_of(step("two")))
     assert (first.state, first.failure) == (EndState.UNKNOWN, FailureKind.PROTOCOL)
+    (report,) = tmp_path.glob("bug-*.txt")
+    assert report.name in first.detail
+    assert "test_lanes.py" in report.read_text()
+    assert "a secret" not in report.read_text() + first.detail
     assert second.state is EndState.CHANGED
 
 

@@ -184,8 +184,9 @@ class Bench:
     def login(key: Path | None = None, **facts: object) -> Credential:
         return Credential(name="admin", user=USER, key=str(key) if key else None, **facts)
 
-    def resolve(self, reference: SecretRef, endpoint: Endpoint) -> str:
+    def resolve(self, reference: SecretRef, endpoint: Endpoint, label: str) -> str:
         self.asked.append(f"{reference.describe()} for {endpoint.id}")
+        self.labels.append(label)
         if reference.value not in self.secrets:
             raise InvalidInput("this secret is not there")
         return self.secrets[reference.value]

@@ -23,7 +23,7 @@ def target(os: str = "linux", *, jump: str | None = None, become: str | None = N
 
 @pytest.fixture
 def access(tmp_path: Path) -> Access:
-    return Access(TrustStore(tmp_path), lambda reference, endpoint: "")
+    return Access(TrustStore(tmp_path), lambda reference, endpoint, label: "")
 
 
 @pytest.mark.parametrize("system", ["linux", "macos"])

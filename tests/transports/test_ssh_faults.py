@@ -518,10 +518,18 @@ def test_a_reset_at_any_moment_gives_an_outcome(
         lost(transport.execute(SCRIPT, Limits(run_s=5, keep_bytes=4096)), sent=True)
 
 
+def grade(good: bool) -> int:
+    return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+
+
 class TestPasswords:
     @pytest.fixture
-    def server(self, scripted: type[Scripted], scripted_server: Make) -> Callable[..., Make]:
-        def make(ways: str, right: str = "s3cret-word", answers: int = 1) -> ScriptedServer:
+    def server(  # noqa: C901  (the methods of a small server)
+        self, scripted: type[Scripted], scripted_server: Make
+    ) -> Callable[..., ScriptedServer]:
+        def make(
+            ways: str, right: str = "s3cret-word", *, answers: int = 1, again: bool = False
+        ) -> ScriptedServer:
             class Asking(scripted):
                 def get_allowed_auths(self, username: str) -> str:
                     return ways
@@ -531,8 +539,7 @@ class TestPasswords:
 
                 def check_auth_password(self, username: str, password: str) -> int:
                     self.passwords.append(password)
-                    good = password == right
-                    return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+                    return grade(password == right)
 
                 def check_auth_interactive(
                     self, username: str, submethods: str
@@ -542,10 +549,13 @@ class TestPasswords:
                     fields = ["Password: ", "Code: "][:answers]
                     return paramiko.InteractiveQuery("", "", *((f, False) for f in fields))
 
-                def check_auth_interactive_response(self, responses: list[str]) -> int:
+                def check_auth_interactive_response(
+                    self, responses: list[str]
+                ) -> int | paramiko.InteractiveQuery:
                     self.passwords += responses
-                    good = responses == [right]
-                    return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+                    if again and responses != [right]:
+                        return paramiko.InteractiveQuery("", "", ("Password: ", False))
+                    return grade(responses == [right])
 
             return scripted_server(Asking)
 
@@ -580,6 +590,16 @@ class TestPasswords:
         assert len(made.served) == 1
         assert "wrong-word-1" not in result.detail
         assert "the password" in result.detail
+
+    def test_a_server_that_asks_again_gets_no_second_answer(
+        self, bench: Bench, server: Callable[..., ScriptedServer]
+    ) -> None:
+        made = server("keyboard-interactive", again=True)
+        result = self.attempt(bench, made, "wrong-word-1")
+        assert isinstance(result, Failure)
+        assert result.kind is FailureKind.AUTH
+        assert "refused the password" in result.detail
+        assert made.served[0].passwords == ["wrong-word-1"]
 
     def test_a_password_is_not_offered_where_none_is_taken(
         self, bench: Bench, server: Callable[..., ScriptedServer]

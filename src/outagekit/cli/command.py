@@ -47,11 +47,11 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         with _Guard(given):
-            function(**_gather(given, groups))
+            function(**_gather(given, groups))  # type: ignore[call-arg]  # Typer checks them
 
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
-    del run.__wrapped__  # type: ignore[attr-defined]  # or Typer reads the original's options
+    del run.__wrapped__  # or Typer reads the original's options
     return run
 
 

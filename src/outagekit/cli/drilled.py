@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
     from outagekit.credentials import SecretRef
+    from outagekit.inventory.model import Endpoint
     from outagekit.lab.fleet import Fleet
     from outagekit.lab.score import Score
     from outagekit.transports.open import Access
@@ -98,7 +99,7 @@ def lab_access(fleet: Fleet) -> Access:
     from outagekit.transports.open import Access
     from outagekit.transports.trust import TrustStore
 
-    def refuse(_reference: SecretRef, **_about: str) -> str:
+    def refuse(_reference: SecretRef, _endpoint: Endpoint, _label: str) -> str:
         raise OutagekitError("a drill resolves no secret")
 
     return Access(trust=TrustStore(fleet.trust_folder), resolve_secret=refuse)

@@ -9,8 +9,10 @@ is answered here, its late answer is dropped, and the process may end without it
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +62,7 @@ class Lanes:
         self, connect: Connect, *, folder: Path, key: bytes, limits: LaneLimits | None = None
     ) -> None:
         self._connect = connect
+        self._folder = folder
         self._key = key
         self._limits = limits or LaneLimits()
         self._evidence = EvidenceStore(folder / "evidence")
@@ -131,7 +134,7 @@ class Lanes:
         except OutagekitError as fault:
             finished = _ended(order, Failure(FailureKind.LOCAL_IO, fault.message), began_ns)
         except Exception as fault:  # noqa: BLE001  (a bug must not leave an order unanswered)
-            detail = f"internal error: {type(fault).__name__}"
+            detail = f"internal error: {type(fault).__name__}{self._keep_bug(fault)}"
             failure = Failure(FailureKind.PROTOCOL, detail, sent=job.sent)
             finished = _ended(order, failure, began_ns)
             job.transport = None
@@ -140,6 +143,16 @@ class Lanes:
             answered = self._jobs.pop(order.attempt, None) is None
         if not answered:
             self._reports.put(finished)
+
+    def _keep_bug(self, fault: Exception) -> str:
+        """Write where it happened into the run folder; not what it said, that may be a secret."""
+        path = self._folder / f"bug-{secrets.token_hex(4)}.txt"
+        try:
+            path.touch(mode=0o600)
+            path.write_text("".join(traceback.format_tb(fault.__traceback__)), encoding="utf-8")
+        except OSError:
+            return ""
+        return f", see {path.name} in the run's folder"
 
     def _execute(self, job: _Job) -> Finished:
         order = job.order

@@ -16,6 +16,7 @@ class Access:
     """Shared by all connections of a process."""
 
     trust: TrustStore
-    resolve_secret: Callable[[SecretRef, Endpoint], str]
-    """Returns a secret or raises `OutagekitError`; may take its time."""
+    resolve_secret: Callable[[SecretRef, Endpoint, str], str]
+    """Called with reference, endpoint and the secret's label (`admin password`, as
+    `Credential.secrets` names it). Returns it or raises `OutagekitError`; may take its time."""
     deadlines: Deadlines = field(default_factory=Deadlines)

@@ -79,7 +79,7 @@ class SshTransport:
     def alive(self) -> bool:
         """Whether the connection was open and sound when last looked at; asks nobody."""
         session = self._session
-        return session is not None and session.is_active() and not self._stop.is_set()
+        return session is not None and session.is_sound and not self._stop.is_set()
 
     def open(self) -> Opened | Failure:
         """Connect, check the host key, log in, check the machine id. On failure nothing stays."""
@@ -161,7 +161,7 @@ class SshTransport:
         secrets: list[Secret] = []
 
         def reveal(reference: SecretRef, label: str) -> str:
-            value = self._access.resolve_secret(reference, self._target.endpoint)
+            value = self._access.resolve_secret(reference, self._target.endpoint, label)
             secrets.append(Secret(label, value))
             # At once: even the failure that follows may quote it.
             self.redactor = Redactor(secrets)

@@ -86,14 +86,16 @@ class _Attempt:
         given = self._credential
         if given is None or given.key is None:
             return []
-        phrase = self._reveal(given.passphrase, "passphrase") if given.passphrase else None
+        phrase = None
+        if given.passphrase:
+            phrase = self._reveal(given.passphrase, f"{given.name} passphrase")
         return [load_key(given.key, passphrase=phrase, certificate=given.certificate)]
 
     def _password(self) -> str | None:
         given = self._credential
         if given is None or given.password is None:
             return None
-        return self._reveal(given.password, "password")
+        return self._reveal(given.password, f"{given.name} password")
 
     def _wider_keys_open(self) -> bool:
         began_s = time.monotonic()

@@ -133,6 +133,7 @@ class Session(_Transport):
     def __init__(self, sock: socket.socket, known: tuple[HostKey, ...]) -> None:
         super().__init__(sock, packetizer_class=_Packets)
         self._socket = sock
+        self._cut = False
         self.goodbye = ""
         """What the server said when it hung up."""
         self.offers: dict[str, list[str]] = {}
@@ -162,6 +163,11 @@ class Session(_Transport):
     def server_key(self) -> HostKey:
         """The host key the server proved to have."""
         return HostKey.of(self.host_key.asbytes() if self.host_key else b"")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the connection stands; False at once when it was cut from this side."""
+        return self.is_active() and not self._cut
 
     def settle(self) -> None:
         """Wake up seldom from now on, and keep the way through firewalls open."""
@@ -213,6 +219,7 @@ class Session(_Transport):
 
     def cut(self) -> None:
         """End the connection from any thread; who waits for it is freed at once."""
+        self._cut = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
