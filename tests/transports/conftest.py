@@ -173,6 +173,7 @@ class Bench:
     trust: TrustStore
     secrets: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
     made: list[SshTransport] = field(default_factory=list)
 
     quick = QUICK
