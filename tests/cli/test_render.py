@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.render import Screen, fold_line, json_text, shorten
+from outagekit.cli.render import Screen, as_called, fold_line, json_text, shorten
 from outagekit.errors import (
     InvalidInput,
     OutagekitError,
@@ -304,3 +304,16 @@ def test_a_full_disk_behind_stdout_is_an_error():
         shown = Screen(stdout=full, stderr=Pipe())
         with pytest.raises(OutagekitError, match="stdout cannot be written"):
             shown.print("data")
+
+
+def test_commands_to_paste_name_the_program_as_it_was_called(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "outagekit"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/outagekit", "drill"])
+    monkeypatch.setenv("PATH", "")
+    assert as_called("outagekit log show x") == "bin/outagekit log show x"
+    assert as_called("cd ws && outagekit check") == f"cd ws && {program} check"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert as_called("outagekit log show x") == "outagekit log show x"

@@ -19,11 +19,9 @@ def offer_keys(
     screen: Screen, store: TrustStore, endpoints: Sequence[Endpoint], *, yes: bool
 ) -> list[dict[str, str]]:
     """Show the keys of endpoints without one, ask once, and store them; return what was added."""
-    new = [
-        endpoint
-        for endpoint in endpoints
-        if not store.known_keys(endpoint.client, endpoint.address, endpoint.port or 22)
-    ]
+    from outagekit.transports.trust import filed_under
+
+    new = [endpoint for endpoint in endpoints if not store.known_keys(*filed_under(endpoint))]
     if not new:
         screen.say("every one of these endpoints has a key that is believed")
         return []
@@ -32,7 +30,7 @@ def offer_keys(
         question = f"Believe these {len(keys)}? Type yes:"
         screen.ask(question, expected="yes", flag="--yes")
     for endpoint, key in keys:
-        store.add(endpoint.client, endpoint.address, endpoint.port or 22, key)
+        store.add(*filed_under(endpoint), key)
     screen.say(f"{len(keys)} added in {store.folder}")
     return [{"endpoint": e.id, "type": k.type, "fingerprint": k.fingerprint} for e, k in keys]
 
@@ -43,6 +41,7 @@ def shown_keys(
     """Fetch and show the keys; raise `NothingMatched` if no endpoint shows one."""
     from outagekit.transports.protocol import Failure
     from outagekit.transports.scan import scan_keys
+    from outagekit.transports.trust import filed_under
 
     found = scan_keys(endpoints)
     rows: list[tuple[str, str, str]] = []
@@ -52,7 +51,7 @@ def shown_keys(
         if isinstance(key, Failure):
             rows.append((endpoint.id, key.kind.value, key.detail))
         else:
-            known = store.known_keys(endpoint.client, endpoint.address, endpoint.port or 22)
+            known = store.known_keys(*filed_under(endpoint))
             former = f" (believed so far: {known[0].fingerprint})" if known else ""
             rows.append((endpoint.id, key.type, key.fingerprint + former))
             keys.append((endpoint, key))

@@ -255,11 +255,12 @@ def credentials_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[NeededSecr
 
 def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoint]) -> None:
     """At a terminal, show unknown host keys of endpoints named by --host before the run."""
+    from outagekit.transports.trust import filed_under
+
     unknown = [
         endpoint
         for endpoint in endpoints
-        if endpoint.client == "adhoc"
-        and not trust.known_keys("adhoc", endpoint.address, endpoint.port or 22)
+        if endpoint.client == "adhoc" and not trust.known_keys(*filed_under(endpoint))
     ]
     if unknown and desk.screen.interactive:
         from outagekit.cli.offering import offer_keys

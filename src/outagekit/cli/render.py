@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from contextlib import suppress
@@ -51,6 +52,7 @@ _WITHOUT_TERMINAL: Final = 120
 _NARROWEST_COLUMN: Final = 8
 _HEADER_PAD: Final = "  "
 """What tabulate gives a header beyond its text."""
+_OURS = re.compile(r"(^|&& )outagekit(?= )")
 _WORD = re.compile(r"\S+\s*")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
 
@@ -257,9 +259,24 @@ class Screen:
 def next_lines(commands: Sequence[str]) -> tuple[Text, ...]:
     """Return at most three commands as lines to paste, never folded."""
     return tuple(
-        Text.assemble(("next: ", "dim"), (visible_line(command), "bold"), no_wrap=True)
+        Text.assemble(("next: ", "dim"), (visible_line(as_called(command)), "bold"), no_wrap=True)
         for command in commands[:_MAX_NEXT]
     )
+
+
+def as_called(command: str) -> str:
+    """Return a command of ours so that it can be pasted where this process was started.
+
+    `outagekit` becomes the path it was called by, unless that is what the name alone would find.
+    """
+    called = Path(sys.argv[0])
+    if called.stem != "outagekit" or called.name == sys.argv[0]:
+        return command
+    found = shutil.which("outagekit")
+    if found and Path(found).exists() and called.exists() and called.samefile(found):
+        return command
+    program = str(called.absolute() if command.startswith("cd ") else called)
+    return _OURS.sub(lambda match: f"{match[1]}{shlex.quote(program)}", command)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

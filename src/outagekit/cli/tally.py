@@ -235,7 +235,7 @@ def result_line(result: Mapping[str, Any] | None) -> str:
 
 
 def without_place(text: str, endpoint: Endpoint) -> str:
-    """Return what was said with the endpoint's own name, address and port as `<it>`.
+    """Return what was said with the endpoint's own name, address and port as `it`.
 
     So the same thing said by many reads the same. Port 22 is everybody's and stays.
     """
@@ -244,4 +244,4 @@ def without_place(text: str, endpoint: Endpoint) -> str:
         return text
     either = "|".join(map(re.escape, names))
     port = rf"(?::\d+| port {endpoint.port}\b)?"
-    return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "<it>", text)
+    return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "it", text)

@@ -66,6 +66,8 @@ def replace(
     where: Where, stored: Stored, shown: Shown, selector: _Selector = None, yes: _Yes = False
 ) -> None:
     """Believe a new host key of endpoints that were set up anew; the old one and the pin go."""
+    from outagekit.transports.trust import filed_under
+
     desk, store, endpoints = _open(where, stored, shown, selector)
     keys = shown_keys(desk.screen, store, endpoints)
     desk.screen.warn(
@@ -76,7 +78,7 @@ def replace(
         question = f"Replace what is believed of {number}? Type {number}:"
         desk.screen.ask(question, expected=number, flag="--yes")
     for endpoint, key in keys:
-        store.replace(endpoint.client, endpoint.address, endpoint.port or 22, key)
+        store.replace(*filed_under(endpoint), key)
         store.forget_machine(endpoint.client, endpoint.name)
         desk.screen.say(f"replaced {endpoint.id} {key.fingerprint}")
 

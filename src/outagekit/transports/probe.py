@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Endpoint
+from outagekit.transports.known_hosts import SSH_PORT
 from outagekit.transports.protocol import Deadlines, Failure
 from outagekit.transports.sockets import dial
 from outagekit.transports.watchdog import in_time
@@ -16,6 +17,11 @@ from outagekit.transports.watchdog import in_time
 def reached_port(endpoint: Endpoint, port: int) -> int:
     """Return the port under which a port of the endpoint is reached from here."""
     return endpoint.ports.get(port, port)
+
+
+def ssh_port(endpoint: Endpoint) -> int:
+    """Return the port under which the endpoint's SSH server is reached from here."""
+    return reached_port(endpoint, endpoint.port or SSH_PORT)
 
 
 def probe_tcp(address: str, port: int, timeout_s: float) -> bool:

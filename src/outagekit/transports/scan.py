@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from outagekit.events import EndpointId
 from outagekit.inventory.model import Endpoint
-from outagekit.transports.known_hosts import SSH_PORT, HostKey
+from outagekit.transports.known_hosts import HostKey
+from outagekit.transports.probe import ssh_port
 from outagekit.transports.protocol import Deadlines, Failure
 from outagekit.transports.trust import scan_key
 
@@ -33,7 +34,7 @@ def scan_keys(
                 endpoint = waiting.get_nowait()
             except queue.Empty:
                 return
-            key = scan_key(endpoint.address, endpoint.port or SSH_PORT, deadlines)
+            key = scan_key(endpoint.address, ssh_port(endpoint), deadlines)
             found.put((endpoint.id, key))
 
     for _ in range(min(_AT_ONCE, len(endpoints))):

@@ -42,8 +42,8 @@ from outagekit.redaction import Redactor, Secret
 from outagekit.text import fold_list, visible_line
 from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
-from outagekit.transports.known_hosts import SSH_PORT, HostKey
-from outagekit.transports.probe import reached_port
+from outagekit.transports.known_hosts import HostKey
+from outagekit.transports.probe import ssh_port
 from outagekit.transports.protocol import (
     Command,
     Failure,
@@ -141,7 +141,7 @@ class SshTransport:
 
     def _opened(self) -> Opened | Failure:
         endpoint, access = self._target.endpoint, self._access
-        port = reached_port(endpoint, endpoint.port or SSH_PORT)
+        port = ssh_port(endpoint)
         try:
             known = access.trust.known_keys(endpoint.client, endpoint.address, port)
         except OutagekitError as fault:

@@ -20,8 +20,10 @@ import filelock
 import msgspec
 
 from outagekit.errors import InvalidInput, OutagekitError
+from outagekit.inventory.model import Endpoint
 from outagekit.text import visible_line
 from outagekit.transports.known_hosts import Entry, HostKey, KnownHosts, host_name
+from outagekit.transports.probe import ssh_port
 from outagekit.transports.protocol import Deadlines, Failure
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -44,6 +46,11 @@ def scan_key(address: str, port: int, deadlines: Deadlines | None = None) -> Hos
         return session.server_key
     finally:
         session.hang_up()
+
+
+def filed_under(endpoint: Endpoint) -> tuple[str, str, int]:
+    """Return client, address and port: what an endpoint's keys are known by."""
+    return endpoint.client, endpoint.address, ssh_port(endpoint)
 
 
 class TrustStore:
