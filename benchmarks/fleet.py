@@ -16,8 +16,6 @@ import contextlib
 import os
 import queue
 import resource
-import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -29,8 +27,9 @@ from pathlib import Path
 
 import paramiko
 
+from outagekit.testing.sshd import make_key, sshd
+
 HERE = Path(__file__).resolve()
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 PORT = 22922
 _AT_ONCE = 64
 
@@ -57,43 +56,16 @@ def address(number: int) -> str:
 
 @contextlib.contextmanager
 def servers(folder: Path, number: int):
-    """One sshd that listens on every address; a process of it serves each connection."""
-    key = folder / "host_key"
-    login = folder / "login_key"
-    for path in (key, login):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-    authorized = folder / "authorized_keys"
-    authorized.write_text(login.with_suffix(".pub").read_text())
-    authorized.chmod(0o600)
-    config = folder / "sshd_config"
-    lines = [f"ListenAddress 127.0.0.1:{PORT}", f"HostKey {key}", "PidFile none", "UsePAM no"]
-    lines += [f"AuthorizedKeysFile {authorized}", "StrictModes no", "PermitRootLogin yes"]
-    lines += ["MaxStartups 1000", "LogLevel QUIET", "Subsystem sftp internal-sftp"]
-    # sshd allows 16 ListenAddress lines; the wildcard of loopback is all of 127/8 via 0.0.0.0,
-    # which would listen beyond loopback: so one server per 16 addresses.
-    processes = []
-    Path("/run/sshd").mkdir(exist_ok=True)
-    for first in range(0, number, 16):
-        listen = [
-            f"ListenAddress {address(n)}:{PORT}" for n in range(first, min(first + 16, number))
-        ]
-        each = config.with_name(f"sshd_config.{first}")
-        each.write_text("\n".join([*listen, *lines[1:]]) + "\n")
-        processes.append(subprocess.Popen([SSHD, "-D", "-e", "-f", str(each)]))
-    hosts = key.with_suffix(".pub").read_text().split()[:2]
-    trust = folder / "trust" / "bench"
-    trust.mkdir(parents=True)
-    (trust / "known_hosts").write_text(
-        "".join(f"[{address(n)}]:{PORT} {' '.join(hosts)}\n" for n in range(number))
-    )
-    time.sleep(1.0)
-    try:
+    """One sshd process for every 16 addresses, and the trust that knows its key."""
+    login = make_key(folder / "login_key")
+    addresses = [address(n) for n in range(number)]
+    options = ["MaxStartups 1000", "LogLevel QUIET"]
+    with sshd(folder / "sshd", addresses, PORT, login_keys=[login.public], options=options) as key:
+        trust = folder / "trust" / "bench"
+        trust.mkdir(parents=True)
+        lines = [f"[{each}]:{PORT} {key.public}\n" for each in addresses]
+        (trust / "known_hosts").write_text("".join(lines))
         yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(10)
 
 
 def workspace(folder: Path, number: int, steps: int) -> None:
