@@ -367,6 +367,14 @@ def test_check_reports_all_problems_of_all_files_with_their_places(call, lab):
     assert len(places) >= 3
 
 
+def test_a_key_file_that_is_not_there_is_one_fault_before_anything_runs(call, lab):
+    Path("drill_key").unlink()
+    called = call("ping", *ALL, "--state-dir", "state")
+    assert called.code == 8
+    assert "drill_key" in called.err
+    assert list_runs(Path("state")) == ()
+
+
 def test_what_is_not_executed_yet_is_refused_by_plan_not_ignored(call, lab):
     Path("playbooks/later.yaml").write_text(
         "outagekit: 1\ntitle: Later\ntargets: all\nsteps:\n  - {id: again, reboot: 15m}\n"

@@ -158,6 +158,11 @@ def test_a_change_without_a_verify_is_called_unproved():
     plan = plan_on(1, steps=[step("mend")])
     lines = text_of(ended(plan, finished("acme/pos-01")), plan)
     assert "not proved: mend has no verify, only an exit code" in lines
+    assert lines[1] == "The endpoint came to the end."
+    proven = plan_on(1, steps=[step("mend", verify="true")])
+    assert (
+        text_of(ended(proven, finished("acme/pos-01")), proven)[1] == "The endpoint is as wanted."
+    )
 
 
 def test_endpoints_that_were_left_alone_are_told_with_the_reason():

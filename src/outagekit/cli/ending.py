@@ -172,6 +172,8 @@ def _sentence(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Text:
     who = (f"All {size}" if total > 1 else "The endpoint") if every else f"{good} of {size}"
     one = (total if every else good) == 1
     wanted = "is as wanted" if one else "are as wanted"
+    if _blind(plan, progress):
+        wanted = "came to the end"
     what = wanted if plan.changes else "answered"
     stopped = f"Stopped by {visible_line(ending.why)}. " if ending.why else ""
     return Text(f"{stopped}{who} {what}.", "bold green" if every else "bold")
@@ -268,15 +270,19 @@ def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
         yield Text(f"and {count(len(most) - _MAX_REASONS, 'other reason')}", "dim")
 
 
-def _unproved(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
-    """Name steps that count as done although nothing looked whether they are."""
-    blind = [
+def _blind(plan: Plan, progress: Sequence[Progress]) -> list[str]:
+    """Return the steps that count as done although nothing looked whether they are."""
+    return [
         visible_line(step.id)
         for step in plan.steps
         if step.changes
         and step.verify is None
         and any(p.ends[step.id].state is EndState.CHANGED for p in progress if step.id in p.ends)
     ]
+
+
+def _unproved(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
+    blind = _blind(plan, progress)
     if blind:
         has = "has" if len(blind) == 1 else "have"
         yield Text()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outagekit.cli.places import Places, find_places
-from outagekit.errors import NothingMatched, Refused, UsageError
+from outagekit.errors import InvalidInput, NothingMatched, Refused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,6 +201,7 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     from outagekit.transports.open import Access
 
     vault = make_vault(desk)
+    _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
         vault.prepare(each.reference, client=each.client, label=each.label)
     trust = trust_store(desk)
@@ -210,6 +211,15 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
         return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
 
     return Access(trust=trust, resolve_secret=resolve)
+
+
+def _require_key_files(desk: Desk, endpoints: Sequence[Endpoint]) -> None:
+    """Raise `InvalidInput` for a key file that is not there: one fault here, not one for each."""
+    for client, name in dict.fromkeys((e.client, e.credential) for e in endpoints):
+        credential = desk.inventory.clients[client].credentials.get(name or "")
+        for path in (credential.key, credential.certificate) if credential else ():
+            if path is not None and not Path(path).expanduser().is_file():
+                raise InvalidInput(f"credential {name} of {client}: there is no file {path}")
 
 
 def trust_store(desk: Desk) -> TrustStore:

@@ -83,7 +83,7 @@ class Fleet:
             playbook, places, seed=seed, faults=faults, params=values, pace=pace or Pace()
         )
         _allow_open_files()
-        fleet = cls(playbook, players, values, folder)
+        fleet = cls(playbook, players, values, folder.absolute())
         try:
             fleet._open(places)
         except OSError as error:
