@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
-import shutil
 import socket
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +14,12 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from outagekit.credentials import SecretRef
 from outagekit.errors import InvalidInput
 from outagekit.inventory.model import Credential, Endpoint
+from outagekit.testing import sshd as sshd_module
+from outagekit.testing.sshd import Kind
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Target
@@ -31,40 +28,16 @@ from outagekit.transports.trust import TrustStore
 
 QUICK = Deadlines(resolve_s=1.0, connect_s=1.0, handshake_s=1.0, auth_s=1.0, accept_s=1.0)
 PATIENT = Deadlines(resolve_s=5.0, connect_s=10.0, handshake_s=15.0, auth_s=15.0, accept_s=10.0)
-SSHD = shutil.which("sshd", path=f"/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
 USER = getpass.getuser()
 
 
-def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    made = {
-        "ed25519": ed25519.Ed25519PrivateKey.generate,
-        "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
-        "rsa": lambda: rsa.generate_private_key(65537, 2048),
-    }[kind]()
-    guard = (
-        serialization.BestAvailableEncryption(passphrase.encode())
-        if passphrase
-        else serialization.NoEncryption()
-    )
-    form = serialization.PrivateFormat.OpenSSH
-    path.touch(0o600)
-    path.write_bytes(made.private_bytes(serialization.Encoding.PEM, form, guard))
-    public = made.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
-    path.with_suffix(".pub").write_bytes(public + b"\n")
-    return path
+def make_key(path: Path, kind: Kind = "ed25519", passphrase: str = "") -> Path:
+    return sshd_module.make_key(path, passphrase, kind=kind).private
 
 
 def public_key(path: Path) -> HostKey:
     kind, text = path.with_suffix(".pub").read_text().split()
     return HostKey(kind, text)
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as sock:
-        sock.bind((address, 0))
-        return sock.getsockname()[1]
 
 
 @dataclass
@@ -76,15 +49,14 @@ class Sshd:
     folder: Path
     host_key: Path
     user_key: Path
-    process: subprocess.Popen[bytes]
+    running: contextlib.ExitStack
 
     @property
     def key(self) -> HostKey:
         return public_key(self.host_key)
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(5)
+        self.running.close()
 
 
 def start_sshd(
@@ -92,55 +64,28 @@ def start_sshd(
     *,
     address: str = "127.0.0.1",
     port: int | None = None,
-    host_keys: tuple[str, ...] = ("ed25519",),
+    host_keys: tuple[Kind, ...] = ("ed25519",),
     options: tuple[str, ...] = (),
 ) -> Sshd:
     folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    keys = [make_key(folder / f"host_{kind}", kind) for kind in host_keys]
-    user_key = make_key(folder / "user_key")
-    port = port or free_port(address)
-    config = folder / "sshd_config"
-    lines = [
-        *options,
-        f"ListenAddress {address}:{port}",
-        *(f"HostKey {key}" for key in keys),
-        "PidFile none",
-        f"AuthorizedKeysFile {user_key.with_suffix('.pub')}",
-        "UsePAM no",
-        "StrictModes no",
-        "PermitRootLogin yes",
-        "PasswordAuthentication no",
-        "KbdInteractiveAuthentication no",
-        "Subsystem sftp internal-sftp",
-        "MaxStartups 200",
-        "MaxSessions 20",
-        # Away from the start-up files of the person who runs the tests.
-        f"SetEnv HOME={folder}",
-    ]
-    config.write_text("\n".join(lines) + "\n")
-    log = (folder / "sshd.log").open("wb")
-    process = subprocess.Popen([SSHD or "sshd", "-D", "-e", "-f", config], stderr=log)
-    log.close()
-    _await_banner(address, port, process, folder / "sshd.log")
-    return Sshd(address, port, folder, keys[0], user_key, process)
-
-
-def _await_banner(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until_s = time.monotonic() + 10
-    while time.monotonic() < until_s and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((address, port), 1) as sock:
-            if sock.recv(4) == b"SSH-":
-                return
-        time.sleep(0.02)
-    process.kill()
-    process.wait(5)
-    pytest.fail(f"sshd did not start: {log.read_text()}")
+    user_key = sshd_module.make_key(folder / "user_key")
+    port = port or sshd_module.free_port(address)
+    running = contextlib.ExitStack()
+    host_key = running.enter_context(
+        sshd_module.sshd(
+            folder,
+            [address],
+            port,
+            login_keys=[user_key.public],
+            host_kinds=host_keys,
+            options=options,
+        )
+    )
+    return Sshd(address, port, folder, host_key.private, user_key.private, running)
 
 
 def needs_sshd() -> None:
-    if SSHD is None:
+    if sshd_module.find_sshd() is None:
         pytest.skip("OpenSSH's sshd is not installed")
 
 
@@ -362,7 +307,7 @@ def scripted_server(
         *,
         prepare: Callable[[paramiko.Transport], None] = lambda transport: None,
     ) -> ScriptedServer:
-        path = make_key(tmp_path / f"scripted_{free_port()}")
+        path = make_key(tmp_path / f"scripted_{sshd_module.free_port("127.0.0.1")}")
         served: list[Scripted] = []
 
         def serve(sock: socket.socket) -> None:

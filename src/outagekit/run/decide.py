@@ -6,14 +6,16 @@ there is nothing left to decide. No clock, no I/O, no randomness: attempt ids fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, RunId
 from outagekit.playbook.expressions import ExpressionProblem, NoValue, evaluate
 from outagekit.playbook.model import RESERVED_NAMES, Step
-from outagekit.run.state import Progress, State
+from outagekit.run.state import Progress, State, place_of
+from outagekit.run.turns import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +117,42 @@ def retry_delay_s(step: Step, number: int, failure: FailureKind | None) -> float
 
 def _next_steps(state: State, now_ns: int, run: RunId, bounds: Bounds) -> Iterator[Command]:
     room = bounds.running - len(state.running)
-    taken: dict[tuple[str, str], int] = {}
-    for identity in _candidates(state, now_ns):
+    taken: Counter[Place] = Counter()
+    limits: dict[Place, int | None] = {}
+
+    def is_full(place: Place) -> bool:
+        if place not in limits:
+            limits[place] = _site_limit(state, place, bounds)
+        limit = limits[place]
+        return limit is not None and state.running_at[place] + taken[place] >= limit
+
+    for identity in _candidates(state, now_ns, is_full):
         if room <= 0:
             return
         progress = state.progress[identity]
-        site = (progress.endpoint.client, progress.endpoint.site or "")
-        limit = _site_limit(state, progress, bounds)
-        if limit is not None and state.running_at[site] + taken.get(site, 0) >= limit:
-            continue
         command = _next_step(state, progress, run)
         if isinstance(command, Start):
             room -= 1
-            taken[site] = taken.get(site, 0) + 1
+            taken[place_of(progress.endpoint)] += 1
         yield command
 
 
-def _candidates(state: State, now_ns: int) -> Iterator[EndpointId]:
+def _candidates(
+    state: State, now_ns: int, is_full: Callable[[Place], bool]
+) -> Iterator[EndpointId]:
     """Yield endpoints that could begin a step now: begun ones before new ones."""
-    yield from (identity for identity, due in state.delayed.items() if due <= now_ns)
-    yield from state.continuing
-    yield from state.fresh
+    for identity, due_ns in state.delayed.items():
+        if due_ns <= now_ns and not is_full(place_of(state.progress[identity].endpoint)):
+            yield identity
+    yield from state.continuing.next(is_full)
+    yield from state.fresh.next(is_full)
 
 
-def _site_limit(state: State, progress: Progress, bounds: Bounds) -> int | None:
-    site = state.plan.site_of(progress.endpoint)
-    if site is None:
+def _site_limit(state: State, place: Place, bounds: Bounds) -> int | None:
+    client, site = place
+    if not site:
         return None
-    return site.concurrency or bounds.per_site
+    return state.plan.client(client).sites[site].concurrency or bounds.per_site
 
 
 def _next_step(state: State, progress: Progress, run: RunId) -> Command:

@@ -7,7 +7,7 @@ began because an earlier one ended the endpoint's run need no record: they follo
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from outagekit.events import (
 )
 from outagekit.inventory.model import Endpoint
 from outagekit.plan.model import Plan, Stage
+from outagekit.run.turns import Place, Turns
 
 _ENDING = frozenset({EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE})
 _RANK = {state: rank for rank, state in enumerate(WORST_FIRST)}
@@ -84,13 +85,13 @@ class State:
     """Index after the last step of the open stage."""
     open_in_stage: int = 0
     """Endpoints that still have work in the open stage."""
-    continuing: OrderedDict[EndpointId, None] = field(default_factory=OrderedDict)
+    continuing: Turns = field(default_factory=Turns)
     """Begun in this stage and ready for more: these go before `fresh`."""
-    fresh: OrderedDict[EndpointId, None] = field(default_factory=OrderedDict)
+    fresh: Turns = field(default_factory=Turns)
     delayed: dict[EndpointId, int] = field(default_factory=dict)
     """Waiting for a retry until this monotonic time in ns."""
     running: dict[AttemptId, EndpointId] = field(default_factory=dict)
-    running_at: Counter[tuple[str, str]] = field(default_factory=Counter)
+    running_at: Counter[Place] = field(default_factory=Counter)
     """(client, site) -> how many of its endpoints run a step now."""
     paused: str = ""
     closed: bool = False
@@ -144,8 +145,12 @@ def _open_stage(state: State, stage: Stage) -> None:
     state.stage = stage
     state.stage_end = sum(len(each.steps) for each in state.plan.stages[: stage.number])
     state.continuing.clear()
-    state.fresh = OrderedDict((i, None) for i, p in state.progress.items() if not p.ended)
-    state.open_in_stage = len(state.fresh)
+    state.fresh.clear()
+    state.open_in_stage = 0
+    for identity, progress in state.progress.items():
+        if not progress.ended:
+            state.fresh.add(identity, place_of(progress.endpoint))
+            state.open_in_stage += 1
 
 
 def _start(state: State, event: StepStarted) -> None:
@@ -153,15 +158,15 @@ def _start(state: State, event: StepStarted) -> None:
     progress.running = event.attempt
     progress.tries = event.number
     progress.begun = True
-    _unqueue(state, event.endpoint)
+    _unqueue(state, event.endpoint, progress)
     state.running[event.attempt] = event.endpoint
-    state.running_at[_site(progress.endpoint)] += 1
+    state.running_at[place_of(progress.endpoint)] += 1
 
 
 def _finish(state: State, event: StepFinished, mono_ns: int) -> None:
     progress = state.progress[event.endpoint]
     _leave_lane(state, progress)
-    _unqueue(state, event.endpoint)
+    _unqueue(state, event.endpoint, progress)
     if event.retry_in_ms is not None:
         state.delayed[event.endpoint] = mono_ns + event.retry_in_ms * 1_000_000
         return
@@ -183,7 +188,7 @@ def _advance(state: State, identity: EndpointId, progress: Progress, *, ended: b
     if ended or progress.position >= state.stage_end:
         state.open_in_stage -= 1
     else:
-        state.continuing[identity] = None
+        state.continuing.add(identity, place_of(progress.endpoint))
 
 
 def _leave_lane(state: State, progress: Progress) -> None:
@@ -191,14 +196,16 @@ def _leave_lane(state: State, progress: Progress) -> None:
         return
     del state.running[progress.running]
     progress.running = None
-    state.running_at[_site(progress.endpoint)] -= 1
+    state.running_at[place_of(progress.endpoint)] -= 1
 
 
-def _unqueue(state: State, identity: EndpointId) -> None:
-    state.continuing.pop(identity, None)
-    state.fresh.pop(identity, None)
+def _unqueue(state: State, identity: EndpointId, progress: Progress) -> None:
+    place = place_of(progress.endpoint)
+    state.continuing.remove(identity, place)
+    state.fresh.remove(identity, place)
     state.delayed.pop(identity, None)
 
 
-def _site(endpoint: Endpoint) -> tuple[str, str]:
+def place_of(endpoint: Endpoint) -> Place:
+    """Return the client and site an endpoint takes its turns in."""
     return (endpoint.client, endpoint.site or "")

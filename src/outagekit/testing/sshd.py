@@ -13,12 +13,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 _MOST_ADDRESSES = 16
@@ -31,6 +32,15 @@ def find_sshd() -> str | None:
     return shutil.which("sshd", path=f"{_SYSTEM_FOLDERS}:{os.environ.get('PATH', '')}")
 
 
+Kind = Literal["ed25519", "ecdsa", "rsa"]
+_PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_MAKERS: dict[Kind, Callable[[], _PrivateKey]] = {
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A key made for a test."""
@@ -40,9 +50,9 @@ class KeyPair:
     """`ssh-ed25519 AAAA…`."""
 
 
-def make_key(path: Path, passphrase: str = "") -> KeyPair:
-    """Write a new ed25519 private key, readable by its owner only."""
-    key = ed25519.Ed25519PrivateKey.generate()
+def make_key(path: Path, passphrase: str = "", *, kind: Kind = "ed25519") -> KeyPair:
+    """Write a new private key, readable by its owner only, and its public half beside it."""
+    key = _MAKERS[kind]()
     guard: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
         guard = serialization.BestAvailableEncryption(passphrase.encode())
@@ -52,6 +62,7 @@ def make_key(path: Path, passphrase: str = "") -> KeyPair:
     public = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
+    path.with_suffix(".pub").write_bytes(public + b"\n")
     return KeyPair(path, public.decode())
 
 
@@ -70,38 +81,43 @@ def sshd(
     port: int,
     *,
     login_keys: Sequence[str],
+    host_kinds: Sequence[Kind] = ("ed25519",),
     options: Sequence[str] = (),
 ) -> Iterator[KeyPair]:
-    """Run sshd on the addresses until the block ends; gives its host key.
+    """Run sshd on the addresses until the block ends; gives its first host key.
 
-    `options` are lines put at the end of its configuration, `Match` blocks for example. Raises
-    `RuntimeError` with sshd's own words if it does not start.
+    `options` are lines of its configuration that win over those made here; from the first
+    `Match` on they stand at its end. Raises `RuntimeError` with sshd's own words if it does not
+    start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(PermissionError):
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd as root wants it
-    host_key = make_key(folder / "host_key")
+    host_keys = [make_key(folder / f"host_{kind}", kind=kind) for kind in host_kinds]
     authorized = folder / "authorized_keys"
     authorized.write_text("".join(f"{key}\n" for key in login_keys))
     with contextlib.ExitStack() as stack:
         for first in range(0, len(addresses), _MOST_ADDRESSES):
             listened = addresses[first : first + _MOST_ADDRESSES]
             config = folder / f"sshd_config.{first}"
-            config.write_text(_config(listened, port, host_key, authorized, options))
+            config.write_text(_config(listened, port, host_keys, authorized, options))
             stack.enter_context(_process(config, listened[0], port))
-        yield host_key
+        yield host_keys[0]
 
 
 def _config(
     addresses: Sequence[str],
     port: int,
-    host_key: KeyPair,
+    host_keys: Sequence[KeyPair],
     authorized: Path,
     options: Sequence[str],
 ) -> str:
+    matches = [n for n, line in enumerate(options) if line.startswith("Match ")]
+    general = matches[0] if matches else len(options)
     lines = [
+        *options[:general],
         *(f"ListenAddress {address}:{port}" for address in addresses),
-        f"HostKey {host_key.private}",
+        *(f"HostKey {key.private}" for key in host_keys),
         f"AuthorizedKeysFile {authorized}",
         "PidFile none",
         "UsePAM no",
@@ -110,18 +126,19 @@ def _config(
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         "MaxStartups 200",
+        "MaxSessions 20",
         "Subsystem sftp internal-sftp",
         # Away from the start-up files of the person who runs the tests.
         f"SetEnv HOME={authorized.parent}",
-        *options,
+        *options[general:],
     ]
     return "\n".join(lines) + "\n"
 
 
 @contextlib.contextmanager
 def _process(config: Path, address: str, port: int) -> Iterator[None]:
-    log = config.with_suffix(f"{config.suffix}.log")
-    with log.open("wb") as errors:
+    log = config.parent / "sshd.log"
+    with log.open("ab") as errors:
         process = subprocess.Popen(
             [find_sshd() or "sshd", "-D", "-e", "-f", str(config)], stderr=errors
         )
