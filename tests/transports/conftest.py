@@ -307,7 +307,7 @@ def scripted_server(
         *,
         prepare: Callable[[paramiko.Transport], None] = lambda transport: None,
     ) -> ScriptedServer:
-        path = make_key(tmp_path / f"scripted_{sshd_module.free_port("127.0.0.1")}")
+        path = make_key(tmp_path / f"scripted_{secrets.token_hex(4)}")
         served: list[Scripted] = []
 
         def serve(sock: socket.socket) -> None:

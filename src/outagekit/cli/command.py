@@ -12,6 +12,7 @@ import inspect
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, get_type_hints
@@ -22,12 +23,24 @@ from outagekit.cli.render import Screen
 from outagekit.errors import OutagekitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 P = ParamSpec("P")
 
+_CONTEXT = "context"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it: 128 + SIGINT."""
+
+
+_FROM_ENVIRONMENT: ContextVar[frozenset[str]] = ContextVar("from_environment", default=frozenset())
+
+
+def came_from_environment(name: str) -> bool:
+    """Return whether the running command's option of this name was set by its variable.
+
+    A variable is set once for every command: unlike a flag it does not mean this one.
+    """
+    return name in _FROM_ENVIRONMENT.get()
 
 
 class Group:
@@ -43,9 +56,13 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
         if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Group)
     }
     flat = _flatten(signature, groups)
+    flat.append(
+        inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    )
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
+        _FROM_ENVIRONMENT.set(_set_by_variables(given.pop(_CONTEXT), given))
         with _Guard(given):
             function(**_gather(given, groups))  # type: ignore[call-arg]  # Typer checks them
 
@@ -53,6 +70,11 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     del run.__wrapped__  # or Typer reads the original's options
     return run
+
+
+def _set_by_variables(context: typer.Context, names: Iterable[str]) -> frozenset[str]:
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return frozenset(name for name, by in sources.items() if by and by.name == "ENVIRONMENT")
 
 
 def _flatten(

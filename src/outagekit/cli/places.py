@@ -46,6 +46,7 @@ def find_places(
     Raises `Refused` for a workspace that others can write, `UsageError` for a setting out of
     range.
     """
+    from outagekit.cli.command import came_from_environment
     from outagekit.inventory.settings import resolve_settings
     from outagekit.inventory.workspace import find_workspace
 
@@ -53,8 +54,8 @@ def find_places(
     settings = resolve_settings(
         environ=os.environ,
         workspace=workspace,
-        concurrency=concurrency,
-        connecting=connecting,
-        state_dir=state_dir,
+        concurrency=None if came_from_environment("concurrency") else concurrency,
+        connecting=None if came_from_environment("connecting") else connecting,
+        state_dir=None if came_from_environment("state_dir") else state_dir,
     )
     return Places(workspace, settings)

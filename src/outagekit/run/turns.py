@@ -49,10 +49,7 @@ class Turns:
         Nothing may be added or removed meanwhile.
         """
         return _in_turn(
-            _in_turn(
-                _until_full(waiting, (client, site), is_full) for site, waiting in sites.items()
-            )
-            for client, sites in self._clients.items()
+            _of_client(client, sites, is_full) for client, sites in self._clients.items()
         )
 
     def clear(self) -> None:
@@ -66,6 +63,14 @@ def _turn(queues: OrderedDict[str, _T], name: str) -> None:
         queues.move_to_end(name)
     else:
         del queues[name]
+
+
+def _of_client(
+    client: str, sites: _Sites, is_full: Callable[[Place], bool]
+) -> Iterator[EndpointId]:
+    return _in_turn(
+        _until_full(waiting, (client, site), is_full) for site, waiting in sites.items()
+    )
 
 
 def _until_full(
