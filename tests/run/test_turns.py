@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 
 from outagekit.events import EndpointId
@@ -42,10 +43,13 @@ def test_a_full_site_is_passed_over_under_its_own_client_and_name():
 
 def test_a_site_that_fills_up_while_its_endpoints_are_taken_gives_no_more():
     turns = waiting(*[("a", "x")] * 5, *[("a", "y")] * 2)
-    taken = []
-    for identity in turns.next(lambda place: sum(t[2] == place[1] for t in taken) >= 2):
-        taken.append(identity)
-    assert taken == ["a/x0", "a/y5", "a/x1", "a/y6"]
+    taken = Counter()
+
+    def is_full(place):
+        taken[place] += 1
+        return taken[place] > 2
+
+    assert everyone(turns, is_full) == ["a/x0", "a/y5", "a/x1", "a/y6"]
 
 
 def test_a_full_site_costs_one_question_however_many_wait_there():

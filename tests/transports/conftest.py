@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import secrets
 import socket
 import struct
 import threading

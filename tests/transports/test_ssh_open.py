@@ -127,7 +127,7 @@ def test_keys_of_every_common_kind_open_the_door(
 ) -> None:
     key = bench.key(tmp_path / "mine", kind, "the passphrase")
     server = sshd_with()
-    server.user_key.with_suffix(".pub").write_bytes(key.with_suffix(".pub").read_bytes())
+    (server.folder / "authorized_keys").write_bytes(key.with_suffix(".pub").read_bytes())
     bench.secrets["phrase"] = "the passphrase"
     credential = bench.login(key, passphrase=SecretRef("keyring", "phrase"))
     assert isinstance(bench.to(server, credential=credential).open(), Opened)

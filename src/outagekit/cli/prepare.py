@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outagekit.cli.command import came_from_environment
 from outagekit.cli.places import Places, find_places
 from outagekit.errors import InvalidInput, NothingMatched, Refused, UsageError
 
@@ -46,9 +47,9 @@ def open_desk(
     )
     if where.host:
         return Desk(screen, places, _adhoc(where))
-    for given, name in ((where.os, "--os"), (where.key, "--key"), (where.password, "--password")):
-        if given:
-            raise UsageError(f"{name} goes with --host; an inventory says it itself")
+    for name in ("os", "key", "password", "passphrase"):
+        if getattr(where, name) and not came_from_environment(name):
+            raise UsageError(f"--{name} goes with --host; an inventory says it itself")
     from outagekit.inventory.load import load
 
     paths = where.inventory or _of_workspace(places)
@@ -56,13 +57,24 @@ def open_desk(
 
 
 def _adhoc(where: Where) -> Inventory:
+    from outagekit.credentials import BadReference
     from outagekit.inventory.adhoc import adhoc
 
-    if where.inventory:
+    if where.inventory and not came_from_environment("inventory"):
         raise UsageError("--host stands alone: it cannot be mixed with --inventory")
     if where.os is None:
         raise UsageError("--host needs --os", hint="add --os linux, --os macos or --os windows")
-    return adhoc(where.host or (), os=where.os, key=where.key, password=where.password)
+    try:
+        return adhoc(
+            where.host or (),
+            os=where.os,
+            key=where.key,
+            password=where.password,
+            passphrase=where.passphrase,
+        )
+    except BadReference as error:
+        message = "--password and --passphrase say where a secret is found, never what it is"
+        raise UsageError(message, hint=error.hint) from None  # it may quote the secret
 
 
 def _of_workspace(places: Places) -> Sequence[Path]:
@@ -80,11 +92,14 @@ def choose_endpoints(desk: Desk, where: Where, targets: str | None = None) -> tu
     from outagekit.inventory.select import Lookups, choose
     from outagekit.run.replay import EarlierRuns
 
+    # Variables that choose among an inventory's endpoints do not mean those named by --host.
+    limit = None if where.host and came_from_environment("limit") else where.limit
+    clients = None if where.host and came_from_environment("client") else where.client
     return choose(
         desk.inventory,
         targets=targets,
-        limit=where.limit,
-        clients=where.client or (),
+        limit=limit,
+        clients=clients or (),
         all_clients=where.all_clients,
         lookups=Lookups(runs=EarlierRuns(desk.places.state), folder=Path.cwd()),
     )
@@ -203,6 +218,8 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     vault = make_vault(desk)
     _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
+        if each.label.endswith(" sudo") and not each.becomes:
+            continue
         vault.prepare(each.reference, client=each.client, label=each.label)
     trust = trust_store(desk)
     _offer_adhoc_keys(desk, trust, endpoints)
