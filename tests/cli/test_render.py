@@ -317,3 +317,10 @@ def test_commands_to_paste_name_the_program_as_it_was_called(tmp_path, monkeypat
     assert as_called("cd ws && outagekit check") == f"cd ws && {program} check"
     monkeypatch.setenv("PATH", str(program.parent))
     assert as_called("outagekit log show x") == "outagekit log show x"
+
+
+def test_a_caret_in_a_hint_stands_below_what_it_means():
+    shown, _, err = screen()
+    shown.error(UsageError("the selector is wrong", hint="pos-1 adn pos-2\n      ^"))
+    _, line, caret = err.getvalue().splitlines()
+    assert line[caret.index("^")] == "a"

@@ -155,9 +155,23 @@ def test_what_is_written_is_private(book, lab_folder):
 def test_a_used_folder_is_refused(book, lab_folder):
     with Fleet.start(book(), endpoints=3, seed=1, folder=lab_folder) as fleet:
         key = (lab_folder / "drill_key").read_bytes()
-        with pytest.raises(InvalidInput, match="folder cannot be written"):
+        with pytest.raises(UsageError, match="is not empty"):
             Fleet.start(book(), endpoints=3, seed=1, folder=fleet.folder)
         assert (lab_folder / "drill_key").read_bytes() == key
+
+
+def test_a_folder_with_anything_in_it_is_left_as_it_is(book, lab_folder):
+    lab_folder.mkdir()
+    (lab_folder / "outagekit.yaml").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        Fleet.start(book(), endpoints=3, seed=1, folder=lab_folder)
+    assert [path.name for path in lab_folder.iterdir()] == ["outagekit.yaml"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(book, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="folder cannot be written"):
+        Fleet.start(book(), endpoints=3, seed=1, folder=tmp_path / "file" / "lab")
 
 
 def test_ports_of_wait_steps_are_forwarded(book, step, lab_folder):

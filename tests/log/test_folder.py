@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,3 +264,11 @@ def test_a_misspelt_run_gets_a_suggestion(state, runs):
 def test_a_word_that_leads_nowhere_is_nothing_matched(state, runs, word):
     with pytest.raises(NothingMatched):
         find_run(state, word)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_a_state_folder_that_is_made_is_private_like_what_is_in_it(tmp_path):
+    state = tmp_path / "new" / "state"
+    with RunFolder.create(state, RunId("one")):
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (state, state / "runs")}
+    assert set(modes.values()) == {0o700}

@@ -78,7 +78,10 @@ def test_a_playbook_survives_storage():
         ("notify: {to: all}", ("read", (), 3600)),
         ("{sh: 'true', risk: read}", ("read", ("diagnose",), 300)),
         ("{sh: 'true', risk: destructive}", ("destructive", ("remediate",), 300)),
-        ("{sh: 'true', needs: []}", ("change", (), 300)),
+        ("{sh: 'true', needs: []}", ("change", ("remediate",), 300)),
+        ("{sh: 'true', needs: [diagnose]}", ("change", ("remediate", "diagnose"), 300)),
+        ("{sh: 'true', risk: read, needs: [collect]}", ("read", ("diagnose", "collect"), 300)),
+        ("{manual: Call, needs: [collect]}", ("read", ("collect",), 3600)),
     ],
 )
 def test_risk_needs_and_timeout_have_defaults_by_action(steps, step, expected):

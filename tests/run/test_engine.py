@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgspec
 import pytest
 
@@ -11,6 +13,7 @@ from outagekit.events import (
     EndState,
     FailureKind,
     RunClosed,
+    RunId,
     RunPaused,
     StageOpened,
     StepFinished,
@@ -18,7 +21,9 @@ from outagekit.events import (
     StepStarted,
 )
 from outagekit.inventory.model import Site
+from outagekit.log.folder import RunFolder
 from outagekit.log.reader import read_records
+from outagekit.log.writer import LogWriter
 from outagekit.playbook.model import Retry
 from outagekit.run.coordinator import Coordinator
 from outagekit.run.decide import Bounds
@@ -27,6 +32,7 @@ from outagekit.run.orders import Finished
 from outagekit.run.replay import EarlierRuns, replay
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.driver import ScriptedDriver, succeed
+from outagekit.testing.log_file import FakeDisk
 
 
 def fail(order, kind=FailureKind.EXIT_CODE, state=EndState.FAILED):
@@ -280,6 +286,65 @@ def test_a_stop_lets_running_steps_end_and_begins_nothing_else(tmp_path):
     assert len(ran.driver.orders) == 1
     assert isinstance(ran.events[-2], RunPaused)
     assert ran.ending.state.progress[EndpointId("acme/pos-04")].begun is False
+
+
+def test_a_stop_that_comes_when_nothing_is_left_to_begin_closes_the_run(tmp_path):
+    holder = {}
+
+    def answer(order):
+        if order.attempt == "acme/pos-02:two:1":
+            holder["ran"].coordinator.stop("Ctrl-C")
+        return succeed(order)
+
+    plan = plan_of([step("one"), step("two")], on=2)
+    ran = Ran(plan, tmp_path, answer, prepare=lambda each: holder.update(ran=each))
+    assert (ran.ending.exit_code, ran.ending.why) == (0, "")
+    assert isinstance(ran.events[-2], RunClosed)
+
+
+def test_reports_that_came_together_with_the_one_the_log_refused_are_not_waited_for(tmp_path):
+    class FullLog:
+        def __init__(self, log):
+            self._log = log
+            self.failed = None
+
+        def append(self, event):
+            if isinstance(event, StepFinished):
+                self.failed = LogUnwritable("the disk is full")
+                raise self.failed
+            return self._log.append(event)
+
+    plan = plan_of([step("one")], on=3)
+    with open_run(plan, tmp_path) as opened:
+        driver = ScriptedDriver()
+        reports = driver.reports
+        driver.reports = lambda timeout_s: [r for _ in range(3) for r in reports(timeout_s)]
+        coordinator = Coordinator(
+            plan,
+            run=opened.run,
+            log=FullLog(opened.log),
+            driver=driver,
+            spool=opened.folder.spool,
+        )
+        stuck = threading.Timer(5.0, lambda: (coordinator.stop("late"), coordinator.stop("late")))
+        stuck.start()
+        with pytest.raises(LogUnwritable) as caught:
+            coordinator.run()
+        stuck.cancel()
+    lost = ", ".join(f"acme/pos-0{n} one: changed" for n in (1, 2, 3))
+    assert caught.value.message == f"the disk is full; not in the log: {lost}"
+
+
+def test_ends_that_were_taken_by_the_log_but_never_reached_the_disk_are_named(tmp_path):
+    plan = plan_of([step("one"), step("two")], on=1)
+    with RunFolder.create(tmp_path, RunId("one")) as folder:
+        log = LogWriter.create(folder, opener=FakeDisk(fail_at=4).open, lag_s=60)
+        coordinator = Coordinator(
+            plan, run=folder.run, log=log, driver=ScriptedDriver(), spool=folder.spool
+        )
+        with pytest.raises(LogUnwritable, match="perhaps not in the log: acme/pos-01 one: changed"):
+            coordinator.run()
+        log.close()
 
 
 def test_a_second_stop_leaves_what_runs_in_doubt_and_waits_for_nothing(tmp_path):

@@ -9,6 +9,7 @@ import time
 import msgspec
 import pytest
 
+from outagekit.errors import LogUnwritable
 from outagekit.events import EndpointId, EndState, FailureKind
 from outagekit.playbook.model import Fetch, Push, WaitScript, WaitTcp
 from outagekit.run import lanes as lanes_module
@@ -173,6 +174,34 @@ def test_fetch_keeps_files_as_evidence_under_names_of_ours(tmp_path):
     assert fetched.path.startswith("evidence/acme/pos-01/get/")
 
 
+def test_the_size_limit_of_a_fetch_is_for_all_its_files_together(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.run(order_of(step("one")))
+    bench.transports[0].files.update({"/a": b"x" * 600, "/b": b"x" * 600})
+    *_, finished = bench.run(order_of(read("get", action=Fetch(("/a", "/b"), 1000))))
+    assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.SIZE)
+    assert "400 bytes" in finished.detail
+
+
+def test_a_fetch_has_one_timeout_for_all_its_files(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.run(order_of(step("one")))
+    bench.transports[0].files.update({"/a": b"x", "/b": b"x"})
+    *_, finished = bench.run(
+        order_of(read("get", action=Fetch(("/a", "/b"), 1000), timeout_s=1e-9))
+    )
+    assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.TIMEOUT)
+
+
+def test_a_look_of_a_wait_gets_no_more_than_the_time_that_is_left(tmp_path):
+    answers = iter([said(code=1), said()])
+    bench = Bench(tmp_path, lambda step, part: next(answers))
+    waiting = read("up", action=WaitScript(script("probe"), every_s=0.03), timeout_s=100.0)
+    bench.run(order_of(waiting))
+    first, second = bench.transports[0].limits_s
+    assert second <= first - 0.02
+
+
 def test_a_fetch_that_fails_leaves_no_file(tmp_path):
     bench = Bench(tmp_path, lambda step, part: said())
     *_, finished = bench.run(order_of(read("get", action=Fetch(("/nope",), 1000))))
@@ -216,7 +245,7 @@ def test_idle_connections_beyond_the_limit_are_closed_oldest_first(tmp_path):
     machines = endpoints(3)
     for endpoint in machines:
         bench.run(order_of(step("one"), on=[endpoint]))
-    assert [t.closed for t in bench.transports] == [True, False, False]
+    until(lambda: [t.closed for t in bench.transports] == [True, False, False])
 
 
 def test_no_more_connections_are_opened_at_once_than_allowed(tmp_path):
@@ -312,6 +341,166 @@ def test_a_bug_in_a_transport_answers_the_order_and_the_lane_lives_on(tmp_path):
     assert "test_lanes.py" in report.read_text()
     assert "a secret" not in report.read_text() + first.detail
     assert second.state is EndState.CHANGED
+
+
+class Stubborn(ScriptedTransport):
+    """Hangs in the calls it is told to, whatever is done to it, until `freed`; may raise there."""
+
+    def __init__(self, *hang, fault=None):
+        super().__init__(lambda step, part: said())
+        self.hang = hang
+        self.fault = fault
+        self.freed = threading.Event()
+        self.closes = 0
+
+    def open(self):
+        self._stop("open")
+        return super().open()
+
+    def close(self):
+        self.closes += 1
+        self._stop("close")
+        super().close()
+
+    def _stop(self, call):
+        if call in self.hang:
+            if self.fault:
+                raise self.fault
+            self.freed.wait(10)
+
+
+def lanes_over(tmp_path, *transports, **limits):
+    """Lanes that connect pos-01, pos-02, ... to these transports, and then to good ones."""
+    made = {f"pos-{n:02d}": [transport] for n, transport in enumerate(transports, 1)}
+
+    def connect(target):
+        waiting = made.get(target.endpoint.name)
+        return waiting.pop() if waiting else ScriptedTransport(lambda step, part: said())
+
+    bench = Bench(tmp_path, None)
+    bench.lanes = Lanes(connect, folder=tmp_path, key=b"k", limits=LaneLimits(**limits))
+    return bench
+
+
+def ends_of(reports):
+    return {r.attempt.split(":")[0][-2:]: r.state for r in reports if isinstance(r, Finished)}
+
+
+def until(condition, timeout_s=3.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_an_open_that_never_returns_gives_its_place_to_the_next_endpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(lanes_module, "_GRACE_S", -59.95)
+    monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
+    stuck = Stubborn("open")
+    bench = lanes_over(tmp_path, stuck, lanes=4, connecting=1)
+    for endpoint in endpoints(3):
+        bench.lanes.submit(order_of(step("one", timeout_s=300.0), on=[endpoint]))
+    found = ends_of(bench.until_finished(3))
+    assert found == {"01": EndState.UNREACHABLE, "02": EndState.CHANGED, "03": EndState.CHANGED}
+    stuck.freed.set()
+    until(lambda: stuck.closes)
+    bench.lanes.submit(order_of(step("two"), on=endpoints(4)[3:]))
+    assert ends_of(bench.until_finished(1)) == {"04": EndState.CHANGED}
+
+
+def test_an_order_cancelled_while_it_waits_for_a_connection_is_answered_at_once(tmp_path):
+    slow = Stubborn("open")
+    bench = lanes_over(tmp_path, slow, lanes=4, connecting=1)
+    first, second = (order_of(step("one"), on=[each]) for each in endpoints(2))
+    bench.lanes.submit(first)
+    bench.lanes.submit(second)
+    bench.lanes.cancel(second.attempt)
+    assert ends_of(bench.until_finished(1, timeout_s=1.0)) == {"02": EndState.UNREACHABLE}
+    slow.freed.set()
+    assert ends_of(bench.until_finished(1)) == {"01": EndState.CHANGED}
+
+
+def test_an_order_cancelled_before_a_lane_took_it_is_answered_at_once_and_never_begun(tmp_path):
+    slow = Stubborn("open")
+    bench = lanes_over(tmp_path, slow, lanes=1)
+    first, second, third = (order_of(step("one"), on=[each]) for each in endpoints(3))
+    for order in (first, second, third):
+        bench.lanes.submit(order)
+    bench.lanes.cancel(second.attempt)
+    assert ends_of(bench.until_finished(1, timeout_s=1.0)) == {"02": EndState.UNREACHABLE}
+    slow.freed.set()
+    reports = bench.until_finished(2)
+    assert ends_of(reports) == {"01": EndState.CHANGED, "03": EndState.CHANGED}
+
+
+def test_an_open_that_raises_leaves_no_connection_behind(tmp_path):
+    broken = Stubborn("open", fault=LogUnwritable("no trust file"))
+    worse = Stubborn("open", fault=ValueError("a bug"))
+    bench = lanes_over(tmp_path, broken, worse)
+    for endpoint in endpoints(2):
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    assert ends_of(bench.until_finished(2)) == {"01": EndState.FAILED, "02": EndState.FAILED}
+    until(lambda: broken.closes and worse.closes)
+    again = order_of(step("two"), on=endpoints(1))
+    bench.lanes.submit(again)
+    assert ends_of(bench.until_finished(1)) == {"01": EndState.CHANGED}
+
+
+def test_closing_a_connection_for_ever_costs_neither_an_answer_nor_a_lane(tmp_path):
+    stuck = [Stubborn("close") for _ in range(4)]
+    bench = lanes_over(tmp_path, *stuck, lanes=1, idle=1)
+    for endpoint in endpoints(6):
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    assert set(ends_of(bench.until_finished(6)).values()) == {EndState.CHANGED}
+    for each in stuck:
+        each.freed.set()
+
+
+def test_a_dead_connection_that_cannot_be_closed_does_not_keep_its_endpoint_waiting(tmp_path):
+    stuck = Stubborn("close")
+    bench = lanes_over(tmp_path, stuck)
+    bench.run(order_of(step("one")))
+    stuck.aborted.set()
+    assert ends_of(bench.run(order_of(step("two")))) == {"01": EndState.CHANGED}
+    stuck.freed.set()
+
+
+def test_a_close_that_raises_costs_no_lane(tmp_path):
+    bench = lanes_over(tmp_path, Stubborn("close", fault=OSError("gone")), lanes=1, idle=1)
+    for endpoint in endpoints(4):
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    assert set(ends_of(bench.until_finished(4)).values()) == {EndState.CHANGED}
+
+
+def test_a_lane_that_comes_back_after_it_was_given_up_does_not_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(lanes_module, "_GRACE_S", -400.0)
+    monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
+
+    before = set(threading.enumerate())
+
+    def lane_threads():
+        return set(threading.enumerate()) - before
+
+    stuck = threading.Event()
+    bench = Bench(tmp_path, lambda step, part: stuck.wait(10) and said(), lanes=1)
+    bench.run(order_of(step("mend")))
+    assert len(lane_threads()) == 2
+    monkeypatch.undo()
+    stuck.set()
+    until(lambda: len(lane_threads()) == 1)
+    *_, after = bench.run(order_of(step("two"), on=endpoints(2)[1:]))
+    assert after.state is EndState.CHANGED
+
+
+def test_after_closing_no_lane_and_no_connection_is_left(tmp_path):
+    before = set(threading.enumerate())
+    bench = Bench(tmp_path, lambda step, part: said(), lanes=8)
+    for endpoint in endpoints(20):
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    bench.until_finished(20)
+    bench.lanes.close(1.0)
+    until(lambda: set(threading.enumerate()) <= before)
+    assert all(transport.closed for transport in bench.transports)
 
 
 def test_closing_does_not_wait_for_lanes_that_hang(tmp_path):

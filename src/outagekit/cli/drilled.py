@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from outagekit.inventory.model import Endpoint
     from outagekit.lab.fleet import Fleet
     from outagekit.lab.score import Score
+    from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
 
 _MISSED = 3
@@ -47,7 +50,8 @@ def run_drill(
     if shown.json:
         document = counts_document(over.ending, plan, over.run, log_path=log_path)
         desk.screen.document({**document, "score": score_document(score), "seed": seed})
-    desk.screen.say(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    tell = desk.screen.note if score.passed and not over.ending.why else desk.screen.say
+    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
     tell_score(desk, score)
     desk.screen.next(
         [
@@ -65,10 +69,11 @@ def run_drill(
 def tell_score(desk: Desk, score: Score) -> None:
     """Say how many endpoints were judged rightly, and what was not."""
     verdict = "passed" if score.passed else "FAILED"
-    desk.screen.say(f"drill {verdict}: {score.right} of {score.total} endpoints judged rightly")
+    tell = desk.screen.note if score.passed else desk.screen.say
+    tell(f"drill {verdict}: {score.right} of {score.total} endpoints judged rightly")
     injected = [f"{t.fault} {t.right}/{t.total}" for t in score.tallies if t.fault]
     if injected:
-        desk.screen.say(f"faults put in and caught: {', '.join(injected)}")
+        tell(f"faults put in and caught: {', '.join(injected)}")
     for each in score.misjudged:
         fault = each.fault or "healthy"
         desk.screen.warn(f"{each.endpoint} ({fault}): expected {each.expected}, found {each.found}")
@@ -107,20 +112,31 @@ def lab_access(fleet: Fleet) -> Access:
 
 def keep_lab(desk: Desk, fleet: Fleet) -> None:
     """Write a workspace for the fleet beside its keys, say how to use it, and wait for Ctrl-C."""
+    from outagekit.cli.ending import playbook_words
     from outagekit.lab.workspace import write_lab_workspace
     from outagekit.text import count
 
     folder = write_lab_workspace(fleet)
-    number = count(len(fleet.inventory.endpoints()), "simulated endpoint")
+    names = [endpoint.id for endpoint in fleet.inventory.endpoints()]
+    number = count(len(names), "simulated endpoint")
+    if desk.screen.json:
+        desk.screen.document({"folder": folder, "endpoints": names})
     desk.screen.say(f"{number} up on loopback, as a workspace in {folder}")
-    desk.screen.next(
-        [
-            f"cd {folder} && outagekit ping --limit all --all-clients",
-            f"cd {folder} && outagekit run {fleet.playbook.name} --all-clients",
-        ]
-    )
+    there = f"cd {shlex.quote(str(folder))} && outagekit"
+    words = playbook_words(_seen_from_anywhere(fleet.playbook), fleet.params)
+    run = [f"{there} run {' '.join(words)} --all-clients"] if words else []
+    desk.screen.next([f"{there} ping --limit all --all-clients", *run])
     desk.screen.say("in a second terminal; Ctrl-C here ends them")
     over = threading.Event()
     with signals_to(lambda _why: over.set()):
         while not over.wait(0.2):
             pass
+
+
+def _seen_from_anywhere(book: Playbook) -> Playbook:
+    """Return the playbook as it is named where its workspace is not."""
+    import msgspec
+
+    if book.origin == "shipped":
+        return book
+    return msgspec.structs.replace(book, origin="outside", path=str(Path(book.path).absolute()))

@@ -16,11 +16,12 @@ from outagekit.events import WORST_FIRST, EndState, FailureKind
 from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from outagekit.events import RunId, StepId
     from outagekit.plan.model import Plan
+    from outagekit.playbook.model import Playbook
     from outagekit.run.coordinator import Ending
     from outagekit.run.state import Progress, StepEnd
 
@@ -303,7 +304,7 @@ def _again(plan: Plan, states: set[EndState]) -> str:
     Nothing is returned if a word of it would have to be quoted in some shell, or guessed.
     """
     wanted = [s.value for s in (EndState.FAILED, EndState.UNREACHABLE) if s in states]
-    words = _playbook_words(plan)
+    words = None if plan.overrides else playbook_words(plan.playbook, plan.params)
     if not wanted or words is None:
         return ""
     limit = " or ".join(f"run:last:{state}" for state in wanted)
@@ -315,12 +316,15 @@ def _again(plan: Plan, states: set[EndState]) -> str:
     return " ".join(["outagekit run", *words, *walls, "--limit", quoted])
 
 
-def _playbook_words(plan: Plan) -> list[str] | None:
-    book = plan.playbook
-    if book.origin == "typed" or plan.overrides:
+def playbook_words(book: Playbook, params: Mapping[str, Any]) -> list[str] | None:
+    """Return the words that name a playbook and its values on a command line.
+
+    None if there are none, or if one of them would have to be quoted in some shell.
+    """
+    if book.origin == "typed":
         return None
     words = [book.path if book.origin == "outside" else book.name]
-    for name, value in plan.params.items():
+    for name, value in params.items():
         declared = book.params.get(name)
         if declared is not None and not declared.required and declared.default == value:
             continue

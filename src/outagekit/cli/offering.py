@@ -1,7 +1,8 @@
-"""Host keys a person has not seen yet: shown in one table, asked about once."""
+"""What a person has not seen yet: host keys, commands. Shown in one table, asked about once."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from outagekit.errors import NothingMatched
@@ -9,10 +10,35 @@ from outagekit.errors import NothingMatched
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from outagekit.cli.prepare import NeededSecret
     from outagekit.cli.render import Screen
+    from outagekit.credentials.trusted import TrustedDigests
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.known_hosts import HostKey
     from outagekit.transports.trust import TrustStore
+
+
+def offer_commands(
+    screen: Screen, known: TrustedDigests, needed: Sequence[NeededSecret], *, yes: bool
+) -> None:
+    """Show commands that give secrets and were never trusted, ask once, and trust them.
+
+    Without a terminal and without `yes` nothing is shown and nothing is trusted.
+    """
+    new = [
+        each
+        for each in needed
+        if each.reference.kind == "cmd" and not known.knows(each.reference.digest)
+    ]
+    if not new or not (yes or screen.interactive):
+        return
+    rows = [(each.client, each.label, each.reference.command_line()) for each in new]
+    screen.people_table(("client", "secret", "command"), rows)
+    if not yes:
+        question = "Have these commands run on this machine whenever their secret is needed?"
+        screen.ask(f"{question} Type yes:", expected="yes", flag="--yes")
+    for each in new:
+        known.add(each.reference.digest, each.reference.command_line(), datetime.now(UTC))
 
 
 def offer_keys(
@@ -32,6 +58,11 @@ def offer_keys(
     for endpoint, key in keys:
         store.add(*filed_under(endpoint), key)
     screen.say(f"{len(keys)} added in {store.folder}")
+    return key_rows(keys)
+
+
+def key_rows(keys: Sequence[tuple[Endpoint, HostKey]]) -> list[dict[str, str]]:
+    """Return keys as `--json` prints them."""
     return [{"endpoint": e.id, "type": k.type, "fingerprint": k.fingerprint} for e, k in keys]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from outagekit.cli.command import Group
+from outagekit.cli.command import Group, came_from_environment
 from outagekit.cli.render import Screen
 from outagekit.errors import UsageError
 
@@ -147,6 +147,15 @@ class Where(Group):
             rich_help_panel=_WHO,
         ),
     ] = None
+    passphrase: Annotated[
+        str | None,
+        typer.Option(
+            "--passphrase",
+            envvar="OUTAGEKIT_PASSPHRASE_REF",
+            help="Where the passphrase of --key is, said as for --password.",
+            rich_help_panel=_WHO,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ class Pace(Group):
         typer.Option(
             "--concurrency",
             min=1,
-            max=512,
+            max=1024,
             envvar="OUTAGEKIT_CONCURRENCY",
             help="Endpoints that run a step at once; default 64.",
             rich_help_panel=_HOW,
@@ -194,7 +203,7 @@ class Pace(Group):
         typer.Option(
             "--connecting",
             min=1,
-            max=128,
+            max=256,
             envvar="OUTAGEKIT_CONNECTING",
             help="Connections that are opened at once; default 16.",
             rich_help_panel=_HOW,
@@ -205,7 +214,7 @@ class Pace(Group):
         typer.Option(
             "--per-site",
             min=1,
-            max=512,
+            max=1024,
             envvar="OUTAGEKIT_PER_SITE",
             help="Endpoints of one site at once, where the site itself does not say.",
             rich_help_panel=_HOW,
@@ -214,27 +223,9 @@ class Pace(Group):
 
 
 @dataclass(frozen=True, slots=True)
-class Consent(Group):
-    """What only a person may say, and never the environment."""
+class Approval(Group):
+    """What goes beyond an agreement, and who answers for it."""
 
-    yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes",
-            "-y",
-            help="Confirm beforehand. Approves nothing an agreement refuses.",
-            rich_help_panel=_CONSENT,
-        ),
-    ] = False
-    plan: Annotated[
-        str | None,
-        typer.Option(
-            "--plan",
-            metavar="DIGEST",
-            help="Run only if the plan still has this digest (from `plan`).",
-            rich_help_panel=_CONSENT,
-        ),
-    ] = None
     override: Annotated[
         list[str] | None,
         typer.Option(
@@ -257,6 +248,30 @@ class Consent(Group):
 
 
 @dataclass(frozen=True, slots=True)
+class Consent(Approval):
+    """What only a person may say before a run, and never the environment."""
+
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Confirm beforehand. Approves nothing an agreement refuses.",
+            rich_help_panel=_CONSENT,
+        ),
+    ] = False
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="DIGEST",
+            help="Run only if the plan still has this digest (from `plan`).",
+            rich_help_panel=_CONSENT,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Streamed(Group):
     """A run's events as they happen."""
 
@@ -272,5 +287,5 @@ class Streamed(Group):
 
     def check(self, shown: Shown) -> None:
         """Raise `UsageError` if both forms of output are asked for."""
-        if self.events and shown.json:
+        if self.events and shown.json and not came_from_environment("events"):
             raise UsageError("--events and --json both want stdout: give one of them")

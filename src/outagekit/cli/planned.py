@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ _SHOWN_ENDPOINTS = 20
 
 def show_plan(screen: Screen, plan: Plan, *, words: Sequence[str]) -> None:
     """Print the plan: clients, endpoints, steps, refusals, what has no undo, the command to run."""
+    from outagekit.cli.render import json_text
     from outagekit.plan.allowed import flags
     from outagekit.plan.summary import SHORT, next_command, summarise
     from outagekit.text import count, fold_list
@@ -30,7 +32,7 @@ def show_plan(screen: Screen, plan: Plan, *, words: Sequence[str]) -> None:
     names = [endpoint.id for endpoint in plan.endpoints]
     screen.print(f"  {fold_list(names, _SHOWN_ENDPOINTS)}")
     for name, value in plan.params.items():
-        screen.print(f"  {name} = {value}")
+        screen.print(f"  {name} = {value if isinstance(value, str) else json_text(value)}")
     screen.print("")
     rows = [_row(row) for row in summary.steps]
     screen.table(("stage", "step", "risk", "needs", "at most", "check", "verify", "undo"), rows)
@@ -43,7 +45,8 @@ def show_plan(screen: Screen, plan: Plan, *, words: Sequence[str]) -> None:
     if plan.refusals:
         screen.print(f"  goes on only with {flags(plan.refusals)}")
     screen.print(f"plan {plan.digest[:SHORT]}")
-    screen.next([next_command(words, plan)])
+    if not plan.refusals:
+        screen.next([next_command(words, plan, powershell=os.name == "nt")])
 
 
 def _row(row: StepRow) -> tuple[str, ...]:

@@ -77,7 +77,9 @@ def trust(
         )
     known = TrustedDigests(places.state / "trusted_playbooks.json")
     known.add(book.digest, book.path, datetime.now(UTC))
-    screen.say(f"trusted: {book.name}, digest {book.digest[:12]}")
+    screen.note(f"trusted: {book.name}, digest {book.digest[:12]}")
+    if shown.json:
+        screen.document({"playbook": book.name, "path": book.path, "digest": book.digest})
 
 
 def show_playbook(screen: Screen, book: Playbook) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +15,10 @@ from outagekit.errors import InvalidInput, NothingMatched, Refused, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outagekit.cli.options import Consent, Given, Pace, Where
+    from outagekit.cli.options import Approval, Consent, Given, Pace, Where
     from outagekit.cli.render import Screen
     from outagekit.credentials import SecretRef, Vault
+    from outagekit.credentials.trusted import TrustedDigests
     from outagekit.inventory.model import Endpoint, Inventory
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
@@ -115,7 +117,7 @@ def read_playbook(word: str, places: Places) -> Playbook:
 
 
 def make_plan(
-    playbook: Playbook, desk: Desk, where: Where, given: Given | None, consent: Consent | None
+    playbook: Playbook, desk: Desk, where: Where, given: Given | None, approval: Approval | None
 ) -> Plan:
     """Return the plan the options describe; `Refused` things stand in it, they do not raise."""
     from outagekit.plan.allowed import permissions
@@ -129,9 +131,9 @@ def make_plan(
         clients=desk.inventory.clients,
         selection=_selection(playbook, where),
         overrides=permissions(
-            (consent.override or ()) if consent else (),
-            approved_by=consent.approved_by if consent else None,
-            because=consent.because if consent else None,
+            (approval.override or ()) if approval else (),
+            approved_by=approval.approved_by if approval else None,
+            because=approval.because if approval else None,
         ),
     )
 
@@ -218,8 +220,6 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     vault = make_vault(desk)
     _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
-        if each.label.endswith(" sudo") and not each.becomes:
-            continue
         vault.prepare(each.reference, client=each.client, label=each.label)
     trust = trust_store(desk)
     _offer_adhoc_keys(desk, trust, endpoints)
@@ -250,10 +250,15 @@ def trust_store(desk: Desk) -> TrustStore:
 def make_vault(desk: Desk) -> Vault:
     """Return the vault that resolves this desk's secrets."""
     from outagekit.credentials import Vault, terminal_prompt
+
+    return Vault(prompt=terminal_prompt(), trusted=trusted_commands(desk))
+
+
+def trusted_commands(desk: Desk) -> TrustedDigests:
+    """Return which `cmd` references a person has trusted on this machine."""
     from outagekit.credentials.trusted import TrustedDigests
 
-    known = TrustedDigests(desk.places.state / "trusted_commands.json")
-    return Vault(prompt=terminal_prompt(), trusted=known)
+    return TrustedDigests(desk.places.state / "trusted_commands.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +272,22 @@ class NeededSecret:
     reference: SecretRef
 
 
-def credentials_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[NeededSecret]:
-    """Return every secret these endpoints need, each once per credential."""
+def credentials_of(
+    desk: Desk, endpoints: Sequence[Endpoint], *, every: bool = False
+) -> list[NeededSecret]:
+    """Return the secrets these endpoints need, each once per credential.
+
+    The password for sudo is needed where an endpoint has `become`; with `every` it counts always.
+    """
+    import msgspec
+
+    becoming = {(e.client, e.credential) for e in endpoints if e.become}
     needed: list[NeededSecret] = []
     first = {(e.client, e.credential): e for e in reversed(endpoints) if e.credential}
     for (client, name), endpoint in reversed(first.items()):
         credential = desk.inventory.clients[client].credentials[name or ""]
+        if not every and (client, name) not in becoming:
+            credential = msgspec.structs.replace(credential, sudo=None)
         needed += [
             NeededSecret(client, endpoint.id, label, reference)
             for label, reference in credential.secrets()
@@ -292,4 +307,5 @@ def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoin
     if unknown and desk.screen.interactive:
         from outagekit.cli.offering import offer_keys
 
-        offer_keys(desk.screen, trust, unknown, yes=False)
+        with suppress(NothingMatched):  # that none of them answers is for the run to say
+            offer_keys(desk.screen, trust, unknown, yes=False)

@@ -50,6 +50,8 @@ STATE_STYLE: Final[dict[EndState, str]] = {
 _MAX_NEXT: Final = 3
 _WITHOUT_TERMINAL: Final = 120
 _NARROWEST_COLUMN: Final = 8
+_HINT_INDENT: Final = " " * len("hint: ")
+"""Lines of a hint stand below each other, so that a caret points at what it means."""
 _HEADER_PAD: Final = "  "
 """What tabulate gives a header beyond its text."""
 _OURS = re.compile(r"(^|&& )outagekit(?= )")
@@ -132,7 +134,7 @@ class Screen:
         else:
             self._print(what)
 
-    def note(self, what: str | Text) -> None:
+    def note(self, what: str | Text | tuple[Text, ...]) -> None:
         """Tell people something they could do without; nothing with `-q`."""
         if not self.quiet:
             self.say(what)
@@ -153,7 +155,8 @@ class Screen:
             self.say(problem_lines(error.problems, width=self._width))
         self.say(Text.assemble((f"{_name(error)}: ", "bold red"), visible(error.message)))
         if error.hint:
-            self.say(Text.assemble(("hint: ", "cyan"), visible(error.hint)))
+            hint = visible(error.hint).replace("\n", f"\n{_HINT_INDENT}")
+            self.say(Text.assemble(("hint: ", "cyan"), hint))
 
     def problems(self, problems: Sequence[Problem]) -> None:
         """Tell people of every problem and warning, and how many there are."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Consent, Given, Pace, Shown, Stored, Streamed, Where
+from outagekit.cli.options import Approval, Consent, Given, Pace, Shown, Stored, Streamed, Where
 from outagekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _Timeout = Annotated[
 
 @command
 def plan(
-    *, playbook: _Word, where: Where, given: Given, consent: Consent, stored: Stored, shown: Shown
+    *, playbook: _Word, where: Where, given: Given, approval: Approval, stored: Stored, shown: Shown
 ) -> None:
     """Show what would happen, to whom, in which order, and what is refused. Touches nothing."""
     from outagekit.cli.planned import show_plan
@@ -40,7 +40,7 @@ def plan(
     desk = open_desk(screen, where, stored.state_dir)
     show_plan(
         screen,
-        make_plan(read_playbook(playbook, desk.places), desk, where, given, consent),
+        make_plan(read_playbook(playbook, desk.places), desk, where, given, approval),
         words=sys.argv[2:],
     )
 

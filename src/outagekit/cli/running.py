@@ -39,13 +39,14 @@ def run_plan(
     settings = desk.places.settings
     bounds = Bounds(running=settings.concurrency, per_site=pace.per_site)
     limits = LaneLimits(lanes=settings.concurrency, connecting=settings.connecting)
+    streaming = streamed.events and not screen.json
     with ExitStack() as views:
         subscribers: list[OnRecords] = []
-        if streamed.events:
+        if streaming:
             subscribers.append(EventsView(screen).on_records)
         if screen.live:
             subscribers.append(views.enter_context(LiveView(plan, screen)).on_records)
-        elif not streamed.events or screen.verbose:
+        elif not streaming or screen.verbose:
             subscribers.append(PlainView(plan, screen).on_records)
         return conduct(
             plan,
@@ -72,7 +73,8 @@ def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     log_path = over.folder / "log.jsonl"
     if shown.json:
         desk.screen.document(counts_document(over.ending, plan, over.run, log_path=log_path))
-    desk.screen.say(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    tell = desk.screen.say if over.ending.exit_code else desk.screen.note
+    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
     desk.screen.next(next_commands(over.ending, plan))
     if over.ending.exit_code:
         raise typer.Exit(over.ending.exit_code)

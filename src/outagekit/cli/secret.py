@@ -34,22 +34,44 @@ def set_(
             raise StoppedByPerson("the two are not the same; nothing was stored")
     if not value:
         raise UsageError("the secret is empty; nothing was stored")
-    store_secret(name, value)
-    shown.screen().say(f"stored; use it as keyring:{name}")
+    reference = store_secret(name, value).describe()
+    screen = shown.screen()
+    screen.note(f"stored; use it as {reference}")
+    if shown.json:
+        screen.document({"reference": reference})
 
 
 @app.command("test")
 @command
-def test(where: Where, stored: Stored, shown: Shown) -> None:
-    """Resolve every secret the chosen endpoints' credentials refer to; shows none of them."""
-    from outagekit.cli.prepare import choose_endpoints, credentials_of, make_vault, open_desk
+def resolve(
+    where: Where,
+    stored: Stored,
+    shown: Shown,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="I have read the commands; trust them.")
+    ] = False,
+) -> None:
+    """Resolve every secret the chosen endpoints' credentials refer to; shows none of them.
+
+    A command that gives a secret is shown whole and asked about once on each machine.
+    """
+    from outagekit.cli.offering import offer_commands
+    from outagekit.cli.prepare import (
+        choose_endpoints,
+        credentials_of,
+        make_vault,
+        open_desk,
+        trusted_commands,
+    )
 
     screen = shown.screen()
     desk = open_desk(screen, where, stored.state_dir)
     vault = make_vault(desk)
     rows: list[tuple[str, str, str, str]] = []
     worst: OutagekitError | None = None
-    for each in credentials_of(desk, choose_endpoints(desk, where, targets="all")):
+    needed = credentials_of(desk, choose_endpoints(desk, where, targets="all"), every=True)
+    offer_commands(screen, trusted_commands(desk), needed, yes=yes)
+    for each in needed:
         try:
             vault.resolve(
                 each.reference, client=each.client, endpoint=each.endpoint, label=each.label

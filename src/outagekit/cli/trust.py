@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.offering import offer_keys, shown_keys
+from outagekit.cli.offering import key_rows, offer_keys, shown_keys
 from outagekit.cli.options import Shown, Stored, Where
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def replace(
         store.replace(*filed_under(endpoint), key)
         store.forget_machine(endpoint.client, endpoint.name)
         desk.screen.say(f"replaced {endpoint.id} {key.fingerprint}")
+    if shown.json:
+        desk.screen.document(key_rows(keys))
 
 
 def _open(

@@ -54,7 +54,8 @@ def check(
         screen.problems(checked.problems)
     if checked.faults:
         raise InvalidInput(f"{count(len(checked.faults), 'problem')} in what was checked")
-    screen.note(f"{count(checked.files, 'file')} checked, nothing wrong")
+    verdict = "no fault" if checked.problems else "nothing wrong"
+    screen.note(f"{count(checked.files, 'file')} checked, {verdict}")
 
 
 @command

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, get_args
 
-from outagekit.errors import InvalidInput, NotYet, Problem
+from outagekit.errors import InvalidInput, NotYet, Problem, UsageError
 from outagekit.events import Allow, EndpointId
 from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
 from outagekit.lab.casting import Cast, cast, sample_params
@@ -30,6 +30,7 @@ from outagekit.lab.ports import accept_only, http
 from outagekit.lab.score import Case
 from outagekit.lab.ssh_server import LOGIN, LOOPBACK, LoopbackServer
 from outagekit.playbook.model import Playbook, Step, WaitHttp, WaitTcp
+from outagekit.text import visible_line
 
 CREDENTIAL: Final = "drill"
 
@@ -71,7 +72,7 @@ class Fleet:
     ) -> Fleet:
         """Return a fleet whose endpoints answer, with everything it writes below `folder`.
 
-        `folder` must not hold a fleet already. `params` are the playbook's typed values; a
+        `folder` must be empty, or not there yet. `params` are the playbook's typed values; a
         required one that is missing is made up. Raises `UsageError` for figures out of bounds,
         `NotYet` for a playbook this version cannot simulate, `InvalidInput` for a drill block
         that cannot be evaluated or a folder that cannot be written.
@@ -82,6 +83,7 @@ class Fleet:
         players = cast(
             playbook, places, seed=seed, faults=faults, params=values, pace=pace or Pace()
         )
+        _refuse_full(folder)
         _allow_open_files()
         fleet = cls(playbook, players, values, folder.absolute())
         try:
@@ -193,6 +195,17 @@ def _inventory(endpoints: Iterable[Endpoint], key_file: Path) -> Inventory:
         for name, own in by_client.items()
     }
     return Inventory(clients=clients)
+
+
+def _refuse_full(folder: Path) -> None:
+    """Raise `UsageError` for a folder with anything in it: a fleet's files overwrite nothing."""
+    try:
+        full = any(folder.iterdir())
+    except OSError:  # writing into it will say what is wrong
+        return
+    if full:
+        message = f"{visible_line(str(folder))} is not empty: simulated endpoints want a new folder"
+        raise UsageError(message, hint="name one that is not there yet")
 
 
 def _refuse_what_is_not_simulated(playbook: Playbook) -> None:

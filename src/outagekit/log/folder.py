@@ -197,7 +197,10 @@ class RunFolder:
 
 
 def _make_folders(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_dir, runs = path.parent.parent, path.parent
+    if not state_dir.exists():  # in one go with `runs` it would not be private
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    runs.mkdir(mode=0o700, exist_ok=True)
     path.mkdir(mode=0o700)
     for name in (OUTPUT_NAME, "evidence", "inbox"):
         (path / name).mkdir(mode=0o700)

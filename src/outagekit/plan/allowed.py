@@ -120,7 +120,7 @@ def require_allowed(plan: Plan) -> None:
     lines = [_sentence(refusal, plan.client(refusal.client)) for refusal in plan.refusals]
     if len(lines) == 1:
         raise Refused(lines[0], hint=f"to do it all the same, add {flags(plan.refusals)}")
-    message = "refused by agreement:" + "".join(f"\n  {line}" for line in lines)
+    message = "this goes beyond what was agreed:" + "".join(f"\n  {line}" for line in lines)
     raise Refused(message, hint=f"to do all of it all the same, add {flags(plan.refusals)}")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOCAL = (model.Manual, model.Approve, model.Later)
 _ON_ENDPOINTS_ONLY = ("check", "verify", "undo", "retry", "as", "detach", "result")
-_SCRIPTS_ONLY = ("detach", "result")
+_SCRIPTS_ONLY = ("detach", "result", "retry")
 _TIMEOUT_S = 300.0
 _PATIENCE_S = 3600.0
 _ALL = 100.0
@@ -83,7 +83,7 @@ class PlaybookBuilder:
             phase=naming[2],
             action=action,
             risk=risk,
-            needs=_needs(action, risk) if step.needs is None else tuple(step.needs),
+            needs=tuple(dict.fromkeys((*_needs(action, risk), *(step.needs or ())))),
             check=check,
             verify=verify or check,
             undo=self._actions.part((*loc, "undo"), step.undo, language),
@@ -238,6 +238,7 @@ def _language_of(action: model.Action) -> model.Language | None:
 
 
 def _needs(action: model.Action, risk: model.Risk) -> tuple[Allow, ...]:
+    """Return what the step needs in any case: a playbook may ask for more, never for less."""
     if isinstance(action, _LOCAL):
         return ()
     if isinstance(action, model.Reboot):

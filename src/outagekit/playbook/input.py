@@ -272,7 +272,9 @@ class StepInput(Input):
     vendor_status: Given[Any] = Field(None, description="action of a later version")
     notify: Given[Any] = Field(None, description="action of a later version")
     risk: Given[Risk] = Field(None, description="default: read for fetch and wait, else change")
-    needs: Given[list[Allow]] = Field(None, description="what the agreement must allow")
+    needs: Given[list[Allow]] = Field(
+        None, description="what the agreement must allow besides what action and risk call for"
+    )
     check: Given[Part] = Field(None, description="true: already so, the action does not run")
     verify: Given[Part] = Field(None, description="true after the action; default: the check")
     undo: Given[Part] = Field(None, description="takes the change back")

@@ -8,8 +8,10 @@ what was reported, write it down, fold it. Nothing is sent to an endpoint before
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Protocol
 
 import msgspec
@@ -105,6 +107,8 @@ class Coordinator:
         self._now_ns = now_ns
         self._state = begin(plan)
         self._orders: dict[AttemptId, tuple[Order, Start]] = {}
+        self._heard: deque[Report] = deque()
+        self._unproven: list[tuple[Appended, str]] = []
         self._stop_asked = ""
         self._stop_noted = False
         self._abort_asked = False
@@ -170,6 +174,7 @@ class Coordinator:
             last = appended
         if last is not None:
             last.wait()
+            self._unproven.clear()
         for start in begun:
             endpoint = self._state.progress[start.endpoint].endpoint
             order = make_order(self._plan, endpoint, start)
@@ -193,27 +198,34 @@ class Coordinator:
         return Ending(130, self._state, f"{self._stop_asked} twice")
 
     def _absorb(self, reports: Sequence[Report]) -> None:
-        for report in reports:
+        self._heard.extend(reports)
+        while self._heard:
+            report = self._heard[0]
             if report.attempt in self._orders:
                 self._take(report)
+            # Not before it is written down: what is left here is known to `_halt`.
+            self._heard.popleft()
 
     def _take(self, report: Report) -> None:
         order, start = self._orders[report.attempt]
         if isinstance(report, Finished):
+            appended = self._append_end(finished_event(report, start))
+            self._unproven.append((appended, _named(order, report)))
             del self._orders[report.attempt]
-            self._append_end(finished_event(report, start))
         elif isinstance(report, Part):
             self._append(part_event(report, order, self._output))
         else:
             self._append(found_event(report, order))
 
-    def _append_end(self, event: StepFinished) -> None:
+    def _append_end(self, event: StepFinished) -> Appended:
         """Append a step's end; one that cannot be written as it is still ends the step."""
-        if isinstance(self._append(event).record.event, EventUnencodable):
-            bare = msgspec.structs.replace(
-                event, result=None, retry_in_ms=None, detail="its report could not be written down"
-            )
-            self._append(bare)
+        appended = self._append(event)
+        if not isinstance(appended.record.event, EventUnencodable):
+            return appended
+        bare = msgspec.structs.replace(
+            event, result=None, retry_in_ms=None, detail="its report could not be written down"
+        )
+        return self._append(bare)
 
     def _output(self, stream: Stream) -> Output:
         head, tail = head_and_tail(stream.text)
@@ -228,10 +240,35 @@ class Coordinator:
     def _halt(self, fault: LogUnwritable) -> LogUnwritable:
         """Wait for what runs, within its deadlines, and name what the log could not take."""
         lost: list[str] = []
+        reports: Sequence[Report] = tuple(self._heard)
         while self._orders and not self._abort_asked:
-            for report in self._driver.reports(_TICK_S):
+            for report in reports:
                 if isinstance(report, Finished) and report.attempt in self._orders:
                     order, _ = self._orders.pop(report.attempt)
-                    lost.append(f"{order.target.endpoint.id} {order.step}: {report.state}")
-        named = "; not in the log: " + ", ".join(lost) if lost else ""
+                    lost.append(_named(order, report))
+            reports = self._driver.reports(_TICK_S) if self._orders else ()
+        # What is durable comes first: who waits for the others would only wait for one.
+        unproven = [name for _, name in dropwhile(lambda e: _is_durable(e[0]), self._unproven)]
+        doubts = [f"{order.target.endpoint.id} {order.step}" for order, _ in self._orders.values()]
+        named = (
+            _listed("perhaps not in the log", unproven)
+            + _listed("not in the log", lost)
+            + _listed("in doubt, nobody waited", doubts)
+        )
         return LogUnwritable(f"{fault.message}{named}", hint=fault.hint)
+
+
+def _named(order: Order, report: Finished) -> str:
+    return f"{order.target.endpoint.id} {order.step}: {report.state}"
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    return f"; {what}: {', '.join(names)}" if names else ""
+
+
+def _is_durable(appended: Appended) -> bool:
+    try:
+        appended.wait()
+    except LogUnwritable:
+        return False
+    return True

@@ -84,13 +84,15 @@ def decide(
     """Return what to do now; empty while the run waits for endpoints or is over."""
     if state.closed or state.paused:
         return []
-    if stopping:
-        return [] if state.running else [Pause()]
+    if stopping and state.running:
+        return []
     if state.stage is None or state.open_in_stage == 0:
         following = state.next_stage
         if following is None or state.alive == 0:
             return [Close(exit_code(state))]
-        return [OpenStage(following.number)]
+        return [Pause() if stopping else OpenStage(following.number)]
+    if stopping:
+        return [Pause()]
     return list(_next_steps(state, now_ns, run, bounds))
 
 

@@ -34,6 +34,9 @@ from outagekit.transports.shell import parse_result, render, verdict
 
 Emit = Callable[[Report], None]
 
+_LAST_LOOK_S = 10.0
+"""What the last look of a `wait` may take, although the step's time is over then."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -96,7 +99,10 @@ def _steps(order: Order, transport: Transport, bench: Bench) -> End:
 
 
 def _judge(order: Order, part: str, code: Code, transport: Transport, bench: Bench) -> bool | End:
-    outcome = _command(order, part, code, transport, bench)
+    return _judged(part, _command(order, part, code, transport, bench))
+
+
+def _judged(part: str, outcome: Outcome) -> bool | End:
     if outcome.failure is not None:
         return _failed(outcome.failure)
     answer = verdict(outcome)
@@ -148,7 +154,8 @@ def _wait(order: Order, transport: Transport, bench: Bench) -> End:
         raise TypeError(message)
     deadline_s = time.monotonic() + order.timeout_s
     while True:
-        found = _probe(order, action, transport, bench)
+        left_s = max(deadline_s - time.monotonic(), min(_LAST_LOOK_S, order.timeout_s))
+        found = _probe(order, action, transport, bench, limit_s=left_s)
         if isinstance(found, End):
             return found
         if found:
@@ -163,13 +170,20 @@ def _wait(order: Order, transport: Transport, bench: Bench) -> End:
 
 
 def _probe(
-    order: Order, action: WaitTcp | WaitHttp | WaitScript, transport: Transport, bench: Bench
+    order: Order,
+    action: WaitTcp | WaitHttp | WaitScript,
+    transport: Transport,
+    bench: Bench,
+    *,
+    limit_s: float,
 ) -> bool | End:
     if isinstance(action, WaitScript):
-        return _judge(order, "script", action.script.variants[0], transport, bench)
+        code = action.script.variants[0]
+        outcome = _command(order, "script", code, transport, bench, limit_s=limit_s)
+        return _judged("script", outcome)
     endpoint = order.target.endpoint
     port = endpoint.ports.get(action.port, action.port)
-    timeout_s = min(10.0, order.timeout_s)
+    timeout_s = min(_LAST_LOOK_S, order.timeout_s)
     if isinstance(action, WaitTcp):
         return probe_tcp(endpoint.address, port, timeout_s=timeout_s)
     status = probe_http(
@@ -185,23 +199,35 @@ def _push(order: Order, push: Push, transport: Transport) -> End:
 
 
 def _fetch(order: Order, fetch: Fetch, transport: Transport, bench: Bench) -> End:
+    left_bytes = fetch.max_bytes
+    deadline_s = time.monotonic() + order.timeout_s
     for source in fetch.paths:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            detail = f"not every file came within {order.timeout_s:g} s"
+            return End(EndState.FAILED, FailureKind.TIMEOUT, detail)
         try:
-            saved = _fetch_one(order, source, fetch.max_bytes, transport, bench.evidence)
+            limits = Limits(run_s=left_s)
+            saved = _fetch_one(order, source, transport, bench.evidence, (left_bytes, limits))
         except EvidenceRefused as refused:
             return End(EndState.FAILED, refused.kind, refused.message)
         if isinstance(saved, Failure):
             return _failed(saved)
+        left_bytes -= saved.size_bytes
         bench.emit(saved)
     return End(_done(order))
 
 
 def _fetch_one(
-    order: Order, source: str, max_bytes: int, transport: Transport, evidence: EvidenceStore
+    order: Order,
+    source: str,
+    transport: Transport,
+    evidence: EvidenceStore,
+    bounds: tuple[int, Limits],
 ) -> Fetched | Failure:
     endpoint = order.target.endpoint
+    max_bytes, limits = bounds
     place = evidence.place(endpoint.client, endpoint.name, order.step, source)
-    limits = Limits(run_s=order.timeout_s)
     moved = transport.fetch(source, place, max_bytes=max_bytes, limits=limits)
     if isinstance(moved, Failure):
         evidence.discard(place)
@@ -216,9 +242,17 @@ def _fetch_one(
     )
 
 
-def _command(order: Order, part: str, code: Code, transport: Transport, bench: Bench) -> Outcome:
+def _command(
+    order: Order,
+    part: str,
+    code: Code,
+    transport: Transport,
+    bench: Bench,
+    *,
+    limit_s: float | None = None,
+) -> Outcome:
     command = render(code, order.values, step=order.step, part=part)
-    outcome = transport.execute(command, Limits(run_s=order.timeout_s))
+    outcome = transport.execute(command, Limits(run_s=limit_s or order.timeout_s))
     proof = hmac.new(bench.key, command.line.encode() + b"\n" + command.stdin, hashlib.sha256)
     bench.emit(
         Part(

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,11 +49,17 @@ class _Job:
     """An order in a lane."""
 
     order: Order
+    begun: bool = False
+    """A lane has taken it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    connecting: bool = False
+    """It holds one of the places for connecting."""
     transport: Transport | None = None
     overdue_at_s: float = float("inf")
     aborted_at_s: float | None = None
     sent: bool = False
+    broken: bool = False
+    """An exception left it: nobody knows what state its connection is in."""
 
 
 class Lanes:
@@ -68,7 +75,7 @@ class Lanes:
         self._evidence = EvidenceStore(folder / "evidence")
         self._orders: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._connecting = threading.BoundedSemaphore(self._limits.connecting)
+        self._gate = _Gate(self._limits.connecting)
         self._guard = threading.Lock()
         self._jobs: dict[AttemptId, _Job] = {}
         self._idle: OrderedDict[EndpointId, Transport] = OrderedDict()
@@ -115,8 +122,7 @@ class Lanes:
             self._abort(job)
         for _ in range(threads):
             self._orders.put(None)
-        closer = threading.Thread(target=_close_all, args=(kept,), daemon=True)
-        closer.start()
+        closer = _close_aside(kept)
         closer.join(max(0.0, deadline_s - time.monotonic()))
 
     def _spawn(self) -> None:
@@ -124,25 +130,38 @@ class Lanes:
 
     def _lane(self) -> None:
         while (job := self._orders.get()) is not None:
-            self._serve(job)
+            if self._begin(job) and not self._serve(job):
+                return
 
-    def _serve(self, job: _Job) -> None:
-        order = job.order
+    def _begin(self, job: _Job) -> bool:
+        """Take a job, unless it was answered while it was queued."""
+        with self._guard:
+            job.begun = job.order.attempt in self._jobs
+            return job.begun
+
+    def _serve(self, job: _Job) -> bool:
+        """Execute a job and answer it; return False if the lane was given up meanwhile."""
+        finished = self._finished(job)
+        spare = self._keep(job)
+        with self._guard:
+            wanted = self._jobs.pop(job.order.attempt, None) is not None
+        if wanted:
+            self._reports.put(finished)
+        if spare is not None:
+            _close_aside([spare])
+        return wanted
+
+    def _finished(self, job: _Job) -> Finished:
         began_ns = time.monotonic_ns()
         try:
-            finished = self._execute(job)
+            return self._execute(job)
         except OutagekitError as fault:
-            finished = _ended(order, Failure(FailureKind.LOCAL_IO, fault.message), began_ns)
+            failure = Failure(FailureKind.LOCAL_IO, fault.message)
         except Exception as fault:  # noqa: BLE001  (a bug must not leave an order unanswered)
             detail = f"internal error: {type(fault).__name__}{self._keep_bug(fault)}"
             failure = Failure(FailureKind.PROTOCOL, detail, sent=job.sent)
-            finished = _ended(order, failure, began_ns)
-            job.transport = None
-        self._keep(job)
-        with self._guard:
-            answered = self._jobs.pop(order.attempt, None) is None
-        if not answered:
-            self._reports.put(finished)
+        job.broken = True
+        return _ended(job.order, failure, began_ns)
 
     def _keep_bug(self, fault: Exception) -> str:
         """Write where it happened into the run folder; not what it said, that may be a secret."""
@@ -160,7 +179,7 @@ class Lanes:
         with self._guard:
             job.transport = self._idle.pop(order.target.endpoint.id, None)
         if job.transport is not None and not job.transport.alive:
-            job.transport.close()
+            _close_aside([job.transport])
             job.transport = None
         if job.transport is None:
             failure = self._open(job)
@@ -174,17 +193,18 @@ class Lanes:
         return execute(order, job.transport, bench)
 
     def _open(self, job: _Job) -> Failure | None:
-        with self._connecting:
-            if job.cancelled.is_set():
-                return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
+        if not self._gate.enter(job):
+            return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
+        try:
             transport = self._connect(job.order.target)
             job.transport = transport
             limits = self._limits.deadlines
             job.overdue_at_s = time.monotonic() + _GRACE_S + sum(_phases(limits))
             opened = transport.open()
+        finally:
+            self._gate.leave(job)
         if isinstance(opened, Failure):
-            transport.close()
-            job.transport = None
+            job.broken = True
             return opened
         if opened.first_contact:
             self._reports.put(_first_contact(job.order, opened))
@@ -203,27 +223,31 @@ class Lanes:
 
         return emit
 
-    def _keep(self, job: _Job) -> None:
-        """Put the connection aside for the endpoint's next step; close the longest idle one."""
+    def _keep(self, job: _Job) -> Transport | None:
+        """Put the connection aside for the endpoint's next step; return one that is to be closed.
+
+        That is the longest idle one, or this one if it is of no use any more.
+        """
         transport = job.transport
-        if transport is None:
-            return
-        if job.cancelled.is_set() or not transport.alive:
-            transport.close()
-            return
-        surplus = None
+        if transport is None or job.broken or job.cancelled.is_set() or not transport.alive:
+            return transport
         with self._guard:
             self._idle[job.order.target.endpoint.id] = transport
             if len(self._idle) > self._limits.idle:
-                _, surplus = self._idle.popitem(last=False)
-        if surplus is not None:
-            surplus.close()
+                return self._idle.popitem(last=False)[1]
+        return None
 
     def _abort(self, job: _Job) -> None:
         job.cancelled.set()
         if job.aborted_at_s is None:
             job.aborted_at_s = time.monotonic()
-        if job.transport is not None:
+        self._gate.wake()
+        with self._guard:
+            queued = not job.begun and self._jobs.pop(job.order.attempt, None) is not None
+        if queued:
+            failure = Failure(FailureKind.ABANDONED, "cancelled before it began")
+            self._reports.put(_ended(job.order, failure, time.monotonic_ns()))
+        elif job.transport is not None:
             job.transport.abort()
 
     def _watch(self) -> None:
@@ -241,6 +265,7 @@ class Lanes:
         with self._guard:
             if self._jobs.pop(job.order.attempt, None) is None:
                 return
+        self._gate.leave(job)
         self._spawn()
         detail = "the connection did not react to being closed; the lane was given up"
         failure = Failure(FailureKind.ABANDONED, detail, sent=job.sent)
@@ -276,6 +301,46 @@ def _phases(limits: Deadlines) -> tuple[float, ...]:
     )
 
 
+def _close_aside(transports: Sequence[Transport]) -> threading.Thread:
+    """Close connections in a thread of their own: one that will not close holds nobody up."""
+    closer = threading.Thread(
+        target=_close_all, args=(transports,), daemon=True, name="outagekit-close"
+    )
+    closer.start()
+    return closer
+
+
 def _close_all(transports: Sequence[Transport]) -> None:
     for transport in transports:
-        transport.close()
+        with suppress(Exception):  # it is of no use any more, whatever it says
+            transport.close()
+
+
+class _Gate:
+    """Lets so many jobs at a time open a connection; a job leaves it once, whoever says so."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._changed = threading.Condition()
+
+    def enter(self, job: _Job) -> bool:
+        """Wait for a place; return False, without one, if the job is cancelled."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free > 0 or job.cancelled.is_set())
+            if job.cancelled.is_set():
+                return False
+            self._free -= 1
+            job.connecting = True
+            return True
+
+    def leave(self, job: _Job) -> None:
+        """Give the job's place to the next one, if it has one."""
+        with self._changed:
+            self._free += job.connecting
+            job.connecting = False
+            self._changed.notify()
+
+    def wake(self) -> None:
+        """Have cancelled jobs notice it."""
+        with self._changed:
+            self._changed.notify_all()

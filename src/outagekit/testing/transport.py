@@ -37,6 +37,8 @@ class ScriptedTransport:
 
     def __init__(self, answer: Answer, opened: Opened | Failure | None = None) -> None:
         self.commands: list[tuple[str, str]] = []
+        self.limits_s: list[float] = []
+        """How long each command might have taken."""
         self.opens = 0
         self.closed = False
         self.aborted = threading.Event()
@@ -64,6 +66,7 @@ class ScriptedTransport:
         words = dict(w.split("=", 1) for w in command.line.split() if "=" in w)
         part = (words["OK_STEP"], words["OK_PART"])
         self.commands.append(part)
+        self.limits_s.append(limits.run_s)
         while not self.hold.is_set():
             if self.aborted.wait(0.01):
                 return Outcome(None, failure=Failure(FailureKind.LOST, "aborted", sent=True))
@@ -79,6 +82,8 @@ class ScriptedTransport:
         """Copy a kept file."""
         if path not in self.files:
             return Failure(FailureKind.LOCAL_IO, f"no {path}")
+        if len(self.files[path]) > max_bytes:
+            return Failure(FailureKind.SIZE, f"{path} is larger than {max_bytes} bytes")
         into.write_bytes(self.files[path])
         return Moved(len(self.files[path]), "0" * 64)
 

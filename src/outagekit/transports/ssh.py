@@ -26,6 +26,7 @@ even if the server never said that it took it.
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from dataclasses import replace
@@ -37,7 +38,7 @@ import paramiko
 from outagekit.credentials import SecretRef
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
-from outagekit.inventory.model import Endpoint
+from outagekit.inventory.adhoc import ADHOC
 from outagekit.redaction import Redactor, Secret
 from outagekit.text import fold_list, visible_line
 from outagekit.transports.access import Access
@@ -154,7 +155,7 @@ class SshTransport:
         self._session = session
         if self._stop.is_set():
             return Failure(FailureKind.LOST, "the connection was aborted")
-        failure = _judged(session.server_key, known, endpoint) or self._logged_in(session)
+        failure = _judged(session.server_key, known, self._target) or self._logged_in(session)
         return failure or self._identified(session)
 
     def _logged_in(self, session: Session) -> Failure | None:
@@ -198,7 +199,8 @@ class SshTransport:
             detail = (
                 f"{endpoint.address} is not {endpoint.id}: it has machine id"
                 f" {found.machine_id or '(none)'}, known is {pinned}; a VPN may lead elsewhere, or"
-                f" the machine was rebuilt (then: outagekit trust replace {endpoint.id})"
+                " the machine was rebuilt"
+                f" (then: outagekit trust replace {_words_for(self._target)})"
             )
             return Failure(FailureKind.WRONG_MACHINE, detail)
         first = not before and bool(found.machine_id)
@@ -226,23 +228,35 @@ class SshTransport:
         return result
 
 
-def _judged(offered: HostKey, known: tuple[HostKey, ...], endpoint: Endpoint) -> Failure | None:
+def _judged(offered: HostKey, known: tuple[HostKey, ...], target: Target) -> Failure | None:
     if offered in known:
         return None
+    endpoint, words = target.endpoint, _words_for(target)
     shown = f"{offered.type} {offered.fingerprint}"
     if not known:
         detail = (
             f"the host key of {endpoint.address} is not trusted yet: it is {shown};"
-            f" compare it with the machine's own, then: outagekit trust add {endpoint.id}"
+            f" compare it with the machine's own, then: outagekit trust add {words}"
         )
         return Failure(FailureKind.HOST_KEY, detail)
     trusted = fold_list([f"{key.type} {key.fingerprint}" for key in known], 3)
     detail = (
         f"the host key of {endpoint.address} is {shown}, but trusted is {trusted}: somebody may"
         " stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
-        f" (then: outagekit trust replace {endpoint.id})"
+        f" (then: outagekit trust replace {words})"
     )
     return Failure(FailureKind.HOST_KEY, detail)
+
+
+def _words_for(target: Target) -> str:
+    """Return what chooses an endpoint on a command line; one without an inventory needs it all."""
+    endpoint, credential = target.endpoint, target.credential
+    if endpoint.client != ADHOC or credential is None:
+        return endpoint.id
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    port = f":{endpoint.port}" if endpoint.port is not None else ""
+    login = shlex.quote(visible_line(f"{credential.user}@{address}{port}"))
+    return f"--host {login} --os {endpoint.os}"
 
 
 def _refusal(fault: Exception) -> str:
