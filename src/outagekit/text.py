@@ -7,6 +7,7 @@ This module knows strings and bytes only; it reads no file and prints nothing.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import unicodedata
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ _INVISIBLE = (
 )
 _IN_TEXT = re.compile(f"[{_INVISIBLE}]")
 _IN_LINE = re.compile(f"[\t\n{_INVISIBLE}]")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")
@@ -66,6 +68,15 @@ def _spelt(match: re.Match[str]) -> str:
     if code < 0x100:  # noqa: PLR2004  (what two hexadecimal digits can say)
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON text with unprintable characters as `\uXXXX`: the same value, safe to show."""
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def decode_remote(data: bytes) -> RemoteText:

@@ -153,6 +153,21 @@ def test_trust_add_believes_the_keys_that_were_shown(call, lab):
     assert call("ping", *ALL, "--state-dir", "state").code == 0
 
 
+def test_trust_add_takes_keys_from_a_known_hosts_file_without_asking_anybody(call, lab):
+    lab.close()
+    for folder in Path("trust").iterdir():
+        (folder / "known_hosts").rename(f"{folder.name}.txt")
+    (client,) = {path.stem for path in Path().glob("*.txt")} & {"acme"}
+    added = call("trust", "add", "all", "-c", client, "--from", "acme.txt", "--yes", "--json")
+    assert added.code == 0, added.err
+    assert {row["endpoint"] for row in added.document} == {
+        endpoint.id for endpoint in lab.inventory.endpoints() if endpoint.client == client
+    }
+    assert Path("trust/acme/known_hosts").read_text() == Path("acme.txt").read_text()
+    assert call("trust", "add", "all", "-c", "corvus", "--from", "acme.txt", "-y").code == 7
+    assert call("trust", "add", "all", "-c", "corvus", "--from", "none.txt", "-y").code == 8
+
+
 def test_trust_replace_is_needed_for_a_changed_key(call, lab):
     hosts = [folder / "known_hosts" for folder in Path("trust").iterdir()]
     first, second = hosts[0].read_text().splitlines()[:2]

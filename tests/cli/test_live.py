@@ -220,6 +220,7 @@ def test_the_last_line_with_words_is_what_counts():
     assert last_line("one\n  two  \n\n \n") == "two"
     assert last_line("") == ""
     assert result_line({"sick": True, "size": 3}) == "sick true, size 3"
+    assert result_line({"units": ["a", "b"]}) == 'units ["a","b"]'
     assert result_line(None) == ""
 
 

@@ -118,3 +118,34 @@ def test_a_command_that_offers_json_gives_a_document(call, lab, words):
     called = call(*words, "--json", "--state-dir", "state")
     assert called.code == 0
     assert called.document
+
+
+def test_a_file_no_command_would_read_is_warned_about(call, lab):
+    (path,) = Path("playbooks").iterdir()
+    path.rename("playbooks/mend.yml")
+    checked = call("check", "--json")
+    assert checked.code == 0
+    (problem,) = checked.document
+    assert (Path(problem["path"]), problem["warning"]) == (Path.cwd() / "playbooks/mend.yml", True)
+    assert problem["hint"] == "rename it to mend.yaml"
+
+
+def test_one_broken_playbook_does_not_hide_the_others(call, lab):
+    Path("playbooks/broken.yaml").write_text("outagekit: 1\nsteps: []\n")
+    listed = call("playbooks", "list", "--json")
+    assert listed.code == 8
+    assert {"mend", "bad-update-rollback"} <= {book["name"] for book in listed.document}
+    assert "broken.yaml" in listed.err
+    assert "1 playbook left out" in listed.err
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("", False)])
+def test_config_says_that_colour_is_off_exactly_when_it_is(call, empty, monkeypatch, value, shown):
+    monkeypatch.setenv("NO_COLOR", value)
+    assert ("colour" in call("config", "--json").document) is shown
+
+
+def test_log_show_tells_with_q_only_what_went_wrong(call, lab):
+    assert call("ping", *ALL, "--state-dir", "state").code == 0
+    shown = call("log", "show", "-q", "--state-dir", "state")
+    assert (shown.code, shown.out) == (0, "")

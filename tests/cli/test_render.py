@@ -324,3 +324,10 @@ def test_a_caret_in_a_hint_stands_below_what_it_means():
     shown.error(UsageError("the selector is wrong", hint="pos-1 adn pos-2\n      ^"))
     _, line, caret = err.getvalue().splitlines()
     assert line[caret.index("^")] == "a"
+
+
+def test_an_error_that_is_its_one_problem_is_said_once():
+    shown, _, err = screen()
+    only = Problem(Path("p.yaml"), 3, 1, "this is wrong", "write it better")
+    shown.error(InvalidInput("this is wrong", (only,), hint="write it better"))
+    assert err.getvalue().count("this is wrong") == err.getvalue().count("write it better") == 1

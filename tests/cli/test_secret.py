@@ -75,6 +75,13 @@ def test_a_sudo_password_nobody_needs_keeps_no_run_from_its_endpoints(call, lab)
     assert all("NOT_SET_HERE" in row["verdict"] for row in tested.document)
 
 
+def test_a_name_no_keyring_takes_is_refused_before_a_secret_is_typed(call, empty, monkeypatch):
+    asked = []
+    monkeypatch.setattr("outagekit.credentials.terminal_prompt", lambda: asked.append)
+    assert call("secret", "set", "bad name!").code == 8
+    assert asked == []
+
+
 def test_secret_set_gives_the_reference_as_a_document(call, empty, monkeypatch):
     kept = {}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
+import shutil
 
 import pytest
 
@@ -152,6 +154,29 @@ def test_a_disk_that_stays_full_leaves_a_log_that_can_be_resumed_later(new_folde
     assert attempts[:-1] == list(range(len(attempts) - 1))
     assert len(attempts) - 1 > acknowledged
     assert verify(folder.path).ok
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed on Windows")
+@pytest.mark.parametrize("what", ["folder", "log", "replaced", "moved"])
+def test_a_log_that_lost_its_name_acknowledges_nothing_more(new_folder, what):
+    folder = new_folder()
+    with LogWriter.create(folder, lag_s=60) as writer:
+        writer.append(started(0)).wait()
+        match what:
+            case "folder":
+                shutil.rmtree(folder.path)
+            case "log":
+                folder.log.unlink()
+            case "replaced":
+                copy = folder.log.with_name("copy")
+                shutil.copy(folder.log, copy)
+                copy.replace(folder.log)
+            case "moved":
+                folder.path.rename(folder.path.with_name("elsewhere"))
+        with pytest.raises(LogUnwritable, match="moved or removed"):
+            writer.append(started(1)).wait()
+        with pytest.raises(LogUnwritable):
+            writer.append(started(2))
 
 
 def test_short_writes_make_no_difference(new_folder):

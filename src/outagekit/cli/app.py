@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from outagekit import __version__
 from outagekit.cli import drill, logs, playbooks, run, secret, trust, workspace
+from outagekit.cli.command import bug
+from outagekit.cli.render import Screen
+from outagekit.errors import OutagekitError
 
 app = typer.Typer(
     name="outagekit",
@@ -56,5 +60,9 @@ app.add_typer(logs.app, name="log", rich_help_panel="Review")
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. A fault outside of every command shows no traceback either."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001  (the last net)
+        Screen().error(bug(error))
+        sys.exit(OutagekitError.exit_code)

@@ -21,17 +21,6 @@ class Checked:
         """The problems that are more than warnings."""
         return tuple(problem for problem in self.problems if not problem.warning)
 
-    def document(self, problem: Problem) -> dict[str, object]:
-        """Return a problem as `--json` prints it."""
-        return {
-            "path": str(problem.path),
-            "line": problem.line,
-            "column": problem.column,
-            "message": problem.message,
-            "hint": problem.hint,
-            "warning": problem.warning,
-        }
-
 
 def check_paths(paths: Sequence[Path]) -> Checked:
     """Check files and folders; without any, the workspace this is called in.
@@ -43,15 +32,21 @@ def check_paths(paths: Sequence[Path]) -> Checked:
     playbooks: list[Path] = []
     inventories: list[Path] = []
     settings: list[Path] = []
+    passed_over: list[Path] = []
+    lists = {
+        "playbook": playbooks,
+        "inventory": inventories,
+        "workspace": settings,
+        "passed over": passed_over,
+    }
     for path in paths or [_workspace_root()]:
         for file, kind in _files(path):
-            {"playbook": playbooks, "inventory": inventories, "workspace": settings}[kind].append(
-                file
-            )
+            lists[kind].append(file)
     found = len(playbooks) + len(inventories) + len(settings)
     if not found:
         raise NothingMatched("there is no playbook and no inventory in what was named")
     problems = [
+        *(_passed_over(file) for file in passed_over),
         *(problem for file in settings for problem in _settings_problems(file)),
         *(problem for file in playbooks for problem in _playbook_problems(file)),
         *_inventory_problems(inventories),
@@ -91,8 +86,10 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
             yield from _files(entry)
-        elif entry.suffix in {".yaml", ".yml"}:
+        elif entry.suffix == ".yaml":
             yield entry, _kind(entry)
+        elif entry.suffix == ".yml":
+            yield entry, "passed over"
 
 
 def _kind(path: Path) -> str:
@@ -107,6 +104,13 @@ def _kind(path: Path) -> str:
         return "inventory" if path.parent.name == "inventory" else "playbook"
     keys = set(value) if isinstance(value, dict) else set()
     return "inventory" if keys & {"client", "endpoints"} and "steps" not in keys else "playbook"
+
+
+def _passed_over(file: Path) -> Problem:
+    """Return a warning for a file that looks like ours and is never read."""
+    message = "this file is passed over: only names that end in .yaml are read"
+    hint = f"rename it to {file.stem}.yaml"
+    return Problem(file, 0, 0, message, hint, warning=True)
 
 
 def _settings_problems(file: Path) -> tuple[Problem, ...]:

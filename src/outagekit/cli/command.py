@@ -136,11 +136,11 @@ class _Guard:
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(0) from None
         if isinstance(error, Exception):
-            self._screen.error(_bug(error))
+            self._screen.error(bug(error))
             raise typer.Exit(OutagekitError.exit_code) from None
 
 
-def _bug(error: Exception) -> OutagekitError:
+def bug(error: Exception) -> OutagekitError:
     """Keep what happened in a file that can be handed in, and say where it is."""
     name = f"bug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.txt"
     report = "".join(traceback.format_exception(error, chain=True))
@@ -154,11 +154,12 @@ def _kept(name: str, report: str) -> str:
     """Write a report where only the person can read it and return a phrase that says where."""
     import platformdirs
 
-    path = Path(platformdirs.user_state_dir("outagekit", appauthor=False)) / name
     try:
+        path = Path(platformdirs.user_state_dir("outagekit", appauthor=False)).absolute() / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text(f"outagekit {' '.join(sys.argv[1:2])}\n{report}", encoding="utf-8")
-    except OSError:
+        text = f"outagekit {' '.join(sys.argv[1:2])}\n{report}"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, RuntimeError):  # the latter: this user has no home folder
         return "the details could not be saved"
     return f"the details are in {path}"

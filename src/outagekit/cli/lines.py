@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from outagekit.cli.render import printable_json
 from outagekit.cli.tally import ENDING, Tally, last_line, result_line
 from outagekit.events import (
     AgreementOverridden,
@@ -36,7 +35,7 @@ from outagekit.events import (
     StepPart,
     StepStarted,
 )
-from outagekit.text import count, duration, fold_list, visible_line
+from outagekit.text import count, duration, fold_list, printable_json, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,13 +68,22 @@ class Narrator:
         level, text = _WORDS[type(record.event)](record.event)
         if level > self._level:
             return []
-        moment = datetime.fromisoformat(record.at).astimezone(self._zone)
+        moment = _moment(record.at, self._zone)
+        if moment is None:  # a log somebody else wrote may say anything
+            return [visible_line(f"{record.at[:40]} {text}")]
         shown = visible_line(f"{moment:%H:%M:%S} {text}")
         day = f"{moment:%Y-%m-%d}, times are {moment.tzname()} (UTC{_offset(moment)})"
         if day == self._day:
             return [shown]
         self._day = day
         return [visible_line(day), shown]
+
+
+def _moment(at: str, zone: tzinfo | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(at).astimezone(zone)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _offset(moment: datetime) -> str:

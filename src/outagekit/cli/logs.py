@@ -50,7 +50,7 @@ def show(stored: Stored, shown: Shown, run: _Run = "last") -> None:
     if shown.json:
         screen.document([msgspec.to_builtins(record) for record in records])
         return
-    narrator = Narrator(verbose=shown.verbose)
+    narrator = Narrator(verbose=shown.verbose, quiet=shown.quiet)
     for record in records:
         for line in narrator.lines(record):
             screen.print(line)

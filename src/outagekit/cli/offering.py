@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 from outagekit.errors import NothingMatched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from outagekit.cli.prepare import NeededSecret
     from outagekit.cli.render import Screen
     from outagekit.credentials.trusted import TrustedDigests
+    from outagekit.events import EndpointId
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.known_hosts import HostKey
+    from outagekit.transports.protocol import Failure
     from outagekit.transports.trust import TrustStore
+
+    _Found = Mapping[EndpointId, tuple[HostKey, ...] | Failure]
+
+_LARGEST_FILE = 16 * 1024 * 1024
 
 
 def offer_commands(
@@ -42,16 +49,24 @@ def offer_commands(
 
 
 def offer_keys(
-    screen: Screen, store: TrustStore, endpoints: Sequence[Endpoint], *, yes: bool
+    screen: Screen,
+    store: TrustStore,
+    endpoints: Sequence[Endpoint],
+    *,
+    yes: bool,
+    source: Path | None = None,
 ) -> list[dict[str, str]]:
-    """Show the keys of endpoints without one, ask once, and store them; return what was added."""
+    """Show the keys of endpoints without one, ask once, and store them; return what was added.
+
+    `source` is a known_hosts file to take the keys from; without one the endpoints are asked.
+    """
     from outagekit.transports.trust import filed_under
 
     new = [endpoint for endpoint in endpoints if not store.known_keys(*filed_under(endpoint))]
     if not new:
         screen.say("every one of these endpoints has a key that is believed")
         return []
-    keys = shown_keys(screen, store, new)
+    keys = shown_keys(screen, store, new, source=source)
     if not yes:
         question = f"Believe these {len(keys)}? Type yes:"
         screen.ask(question, expected="yes", flag="--yes")
@@ -67,26 +82,54 @@ def key_rows(keys: Sequence[tuple[Endpoint, HostKey]]) -> list[dict[str, str]]:
 
 
 def shown_keys(
-    screen: Screen, store: TrustStore, endpoints: Sequence[Endpoint]
+    screen: Screen,
+    store: TrustStore,
+    endpoints: Sequence[Endpoint],
+    *,
+    source: Path | None = None,
 ) -> list[tuple[Endpoint, HostKey]]:
-    """Fetch and show the keys; raise `NothingMatched` if no endpoint shows one."""
+    """Fetch and show the keys; raise `NothingMatched` if there is none for any endpoint."""
     from outagekit.transports.protocol import Failure
-    from outagekit.transports.scan import scan_keys
     from outagekit.transports.trust import filed_under
 
-    found = scan_keys(endpoints)
+    found = _keys_in(source, endpoints) if source else _keys_shown_by(endpoints)
     rows: list[tuple[str, str, str]] = []
     keys: list[tuple[Endpoint, HostKey]] = []
     for endpoint in endpoints:
-        key = found[endpoint.id]
-        if isinstance(key, Failure):
-            rows.append((endpoint.id, key.kind.value, key.detail))
-        else:
-            known = store.known_keys(*filed_under(endpoint))
-            former = f" (believed so far: {known[0].fingerprint})" if known else ""
-            rows.append((endpoint.id, key.type, key.fingerprint + former))
-            keys.append((endpoint, key))
+        offered = found[endpoint.id]
+        if isinstance(offered, Failure):
+            rows.append((endpoint.id, offered.kind.value, offered.detail))
+            continue
+        known = store.known_keys(*filed_under(endpoint))
+        former = f" (believed so far: {known[0].fingerprint})" if known else ""
+        rows += [(endpoint.id, key.type, key.fingerprint + former) for key in offered]
+        keys += [(endpoint, key) for key in offered]
     screen.people_table(("endpoint", "key", "fingerprint"), rows)
     if not keys:
-        raise NothingMatched("no endpoint showed a host key")
+        raise NothingMatched("there is no host key for any of these endpoints")
     return keys
+
+
+def _keys_shown_by(endpoints: Sequence[Endpoint]) -> _Found:
+    from outagekit.transports.protocol import Failure
+    from outagekit.transports.scan import scan_keys
+
+    found = scan_keys(endpoints)
+    return {name: key if isinstance(key, Failure) else (key,) for name, key in found.items()}
+
+
+def _keys_in(source: Path, endpoints: Sequence[Endpoint]) -> _Found:
+    from outagekit.events import FailureKind
+    from outagekit.source import read_bytes
+    from outagekit.transports.known_hosts import KnownHosts, host_name
+    from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust import filed_under
+
+    text = read_bytes(source, limit_bytes=_LARGEST_FILE).decode("utf-8", "surrogateescape")
+    hosts = KnownHosts(text)
+    found: dict[EndpointId, tuple[HostKey, ...] | Failure] = {}
+    for endpoint in endpoints:
+        _, address, port = filed_under(endpoint)
+        missing = Failure(FailureKind.HOST_KEY, f"there is no key for it in {source}")
+        found[endpoint.id] = hosts.keys(host_name(address, port)) or missing
+    return found

@@ -9,6 +9,8 @@ import typer
 
 from outagekit.cli.command import command
 from outagekit.cli.options import Shown, Stored
+from outagekit.errors import InvalidInput
+from outagekit.text import count
 
 if TYPE_CHECKING:
     from outagekit.cli.render import Screen
@@ -25,17 +27,21 @@ def list_(stored: Stored, shown: Shown) -> None:
     """List the playbooks of the workspace and those shipped with outagekit."""
     from outagekit.cli.places import find_places
     from outagekit.playbook.catalogue import list_playbooks
-    from outagekit.playbook.load import load_playbook
+    from outagekit.playbook.load import inspect
 
     screen = shown.screen()
     places = find_places(stored.state_dir)
     found = list_playbooks(workspace_playbooks=places.playbooks)
-    books = [load_playbook(each.path, origin=each.origin) for each in found]
+    read = [inspect(each.path, origin=each.origin) for each in found]
+    books = [book for book, _ in read if book is not None]
     if shown.json:
         screen.document([_document(book) for book in books])
-        return
-    rows = [(book.name, book.origin, book.kind, book.title) for book in books]
-    screen.table(("playbook", "from", "kind", "title"), rows)
+    else:
+        rows = [(book.name, book.origin, book.kind, book.title) for book in books]
+        screen.table(("playbook", "from", "kind", "title"), rows)
+    faults = tuple(p for _, problems in read for p in problems if not p.warning)
+    if faults:
+        raise InvalidInput(f"{count(len(read) - len(books), 'playbook')} left out", faults)
 
 
 @app.command("show")

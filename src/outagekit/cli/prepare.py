@@ -235,16 +235,25 @@ def _require_key_files(desk: Desk, endpoints: Sequence[Endpoint]) -> None:
     for client, name in dict.fromkeys((e.client, e.credential) for e in endpoints):
         credential = desk.inventory.clients[client].credentials.get(name or "")
         for path in (credential.key, credential.certificate) if credential else ():
-            if path is not None and not Path(path).expanduser().is_file():
+            if path is not None and not _is_file(path):
                 raise InvalidInput(f"credential {name} of {client}: there is no file {path}")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, RuntimeError):  # it may not be looked at, or ~ leads nowhere
+        return False
 
 
 def trust_store(desk: Desk) -> TrustStore:
     """Return the trust of this desk; endpoints without a client may use the person's own."""
     from outagekit.transports.trust import TrustStore
 
-    own = Path.home() / ".ssh" / "known_hosts"
-    return TrustStore(desk.places.trust, extra={"adhoc": (own,)})
+    own: tuple[Path, ...] = ()
+    with suppress(RuntimeError):  # this user has no home folder
+        own = (Path.home() / ".ssh" / "known_hosts",)
+    return TrustStore(desk.places.trust, extra={"adhoc": own})
 
 
 def make_vault(desk: Desk) -> Vault:

@@ -27,7 +27,7 @@ from outagekit.cli.problems import closing_line, problem_lines
 from outagekit.cli.verdict import verdict_lines
 from outagekit.errors import InvalidInput, OutagekitError, Refused, StoppedByPerson, UsageError
 from outagekit.events import EndState
-from outagekit.text import visible, visible_line
+from outagekit.text import printable_json, visible, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,6 @@ _HEADER_PAD: Final = "  "
 """What tabulate gives a header beyond its text."""
 _OURS = re.compile(r"(^|&& )outagekit(?= )")
 _WORD = re.compile(r"\S+\s*")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n]")
 
 
 class _Console(Console):
@@ -153,6 +152,8 @@ class Screen:
         """Tell people why a command cannot go on, with every problem and what to try next."""
         if isinstance(error, InvalidInput) and error.problems:
             self.say(problem_lines(error.problems, width=self._width))
+            if [problem.message for problem in error.problems] == [error.message]:
+                return
         self.say(Text.assemble((f"{_name(error)}: ", "bold red"), visible(error.message)))
         if error.hint:
             hint = visible(error.hint).replace("\n", f"\n{_HINT_INDENT}")
@@ -287,15 +288,6 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return printable_json(text)
-
-
-def printable_json(text: str) -> str:
-    r"""Return JSON text with unprintable characters as `\uXXXX`: the same value, safe to show."""
-    return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def fold_line(line: Text, width: int) -> list[Text]:

@@ -23,8 +23,9 @@ def set_(
     shown: Shown,
 ) -> None:
     """Store a secret in the system's keyring. It is typed, or read from standard input."""
-    from outagekit.credentials import store_secret, terminal_prompt
+    from outagekit.credentials import SecretRef, store_secret, terminal_prompt
 
+    SecretRef.parse(f"keyring:{name}")  # before anybody types a secret for a name that cannot be
     prompt = terminal_prompt()
     if prompt is None:
         value = sys.stdin.readline().rstrip("\r\n")

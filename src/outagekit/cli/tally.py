@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.cells import cell_len
 
+from outagekit.cli.render import json_text
 from outagekit.events import (
     WORST_FIRST,
     EndpointId,
@@ -227,9 +228,8 @@ def last_line(text: str) -> str:
 
 def result_line(result: Mapping[str, Any] | None) -> str:
     """Return a step's result in one line: `impacted true, newest 2024-07-19T04:09:00Z`."""
-    words = {True: "true", False: "false"}
     return ", ".join(
-        f"{name} {words[value] if isinstance(value, bool) else value}"
+        f"{name} {value if isinstance(value, str) else json_text(value)}"
         for name, value in (result or {}).items()
     )
 

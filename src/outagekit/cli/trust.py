@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,11 +31,22 @@ _Yes = Annotated[
 @app.command("add")
 @command
 def add(
-    where: Where, stored: Stored, shown: Shown, selector: _Selector = None, yes: _Yes = False
+    *,
+    where: Where,
+    stored: Stored,
+    shown: Shown,
+    selector: _Selector = None,
+    yes: _Yes = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="KNOWN_HOSTS", help="Take the keys from this file, ask no endpoint."
+        ),
+    ] = None,
 ) -> None:
     """Show the host keys of endpoints that have none yet, ask once, and believe them from now."""
     desk, store, endpoints = _open(where, stored, shown, selector)
-    added = offer_keys(desk.screen, store, endpoints, yes=yes)
+    added = offer_keys(desk.screen, store, endpoints, yes=yes, source=source)
     if shown.json:
         desk.screen.document(added)
 

@@ -43,13 +43,14 @@ def check(
 ) -> None:
     """Report every problem of playbooks and inventories at once, each with its place."""
     from outagekit.cli.checking import check_paths
+    from outagekit.cli.problems import problems_document
     from outagekit.errors import InvalidInput
     from outagekit.text import count
 
     screen = shown.screen()
     checked = check_paths(paths or [])
     if shown.json:
-        screen.document([checked.document(problem) for problem in checked.problems])
+        screen.document(problems_document(checked.problems))
     elif checked.problems:
         screen.problems(checked.problems)
     if checked.faults:
@@ -89,7 +90,7 @@ def config(stored: Stored, shown: Shown) -> None:
         *places.settings.rows,
         Setting("trust", str(places.trust), "workspace" if places.workspace else "state_dir"),
     ]
-    if os.environ.get("NO_COLOR") is not None:
+    if os.environ.get("NO_COLOR"):
         rows.append(Setting("colour", "off", "NO_COLOR"))
     screen = shown.screen()
     if shown.json:

@@ -107,7 +107,8 @@ def from_environment(reference: SecretRef) -> str:
             f"the environment variable {reference.value} is not set",
             hint="set it, or store the secret: outagekit secret set NAME, then keyring:NAME",
         )
-    return found
+    # Its bytes count, not what this process's locale made of them.
+    return _decoded(os.fsencode(found), reference, keep_end=True)
 
 
 def from_file(reference: SecretRef) -> str:
@@ -206,19 +207,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _decoded(content: bytes, reference: SecretRef) -> str:
+def _decoded(content: bytes, reference: SecretRef, *, keep_end: bool = False) -> str:
     text: str | None = None
     with contextlib.suppress(UnicodeDecodeError):
         text = content.decode("utf-8")
     # Raised out here: the decoder's exception holds the content.
     if text is None:
         raise InvalidInput(f"{reference.describe()} gave something that is not UTF-8 text")
-    return text.removesuffix("\n").removesuffix("\r")
+    return text if keep_end else text.removesuffix("\n").removesuffix("\r")
 
 
 def check_sound(value: str, reference: SecretRef) -> None:
     """Raise `InvalidInput` for what cannot be a secret: nothing, a NUL in it, or far too much."""
     if not value:
         raise InvalidInput(f"the secret {reference.describe()} is empty")
-    if len(value) > MAX_SECRET_BYTES or "\0" in value:
+    halves = any("\ud800" <= character <= "\udfff" for character in value)
+    if len(value) > MAX_SECRET_BYTES or "\0" in value or halves:
         raise InvalidInput(f"what {reference.describe()} gave is too long or binary: no secret")

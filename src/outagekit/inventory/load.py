@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from outagekit.source import Document, Location
 
 _LITERAL_SECRET = re.compile(
-    r"((?:password|passphrase|passwd|secret|sudo|token)[\"']?\s*:\s*)"
-    r"(?![\s\[]|\{\s*cmd\b|[\"']?(?:keyring:|env:|file:|cmd:|prompt\b)).+",
+    r"((?:\bpas+[a-z_]*|\bpw|passw(?:or)?d|passphrase|secret|sudo|token)[\"']?\s*:\s*)"
+    r"(?![\s\[]|\{\s*cmd\b|[\"']?(?:keyring:|env:|file:|cmd:[^\s\"']+[\s\"']*$|prompt\b)).+",
     re.IGNORECASE,
 )
-"""What stands behind a key that wants a secret's reference, and is none."""
+"""What stands behind a key that wants a secret's reference, or nearly is one, and is none."""
+_IN_LOGIN = re.compile(r"(?<![^\s/\"'`{\[(,])([^\s:@/\"'`{}\[\](),]+:)[^\s@/\"'`]+(?=@)")
+"""A password between the user and the address of a URL or login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,12 @@ def _twice(document: Document, client: str, first: Document) -> Problem:
 
 
 def _without_secrets(problem: Problem) -> Problem:
-    """Return a problem whose quoted line does not show what may be a literal secret."""
-    return replace(problem, source=_LITERAL_SECRET.sub(r"\1…", problem.source))
+    """Return a problem that does not show what may be a literal secret."""
+    return replace(
+        problem,
+        message=_IN_LOGIN.sub(r"\1…", problem.message),
+        source=_IN_LOGIN.sub(r"\1…", _LITERAL_SECRET.sub(r"\1…", problem.source)),
+    )
 
 
 def _client(shape: InventoryInput) -> Client:

@@ -271,7 +271,7 @@ def choose(
     adhoc = set(inventory.clients) == {ADHOC}
     targets = None if adhoc else targets
     if targets is None and limit is None and not adhoc:
-        message = "nothing says which endpoints: the playbook has no targets"
+        message = "nothing says which endpoints: there are no targets"
         raise UsageError(message, hint="say it with --limit; --limit all means every endpoint")
     chosen = _of_clients(inventory, clients, all_clients=all_clients)
     if targets is not None:

@@ -100,7 +100,11 @@ def _default(name: str) -> str:
     if name == "state_dir":
         import platformdirs  # noqa: PLC0415  (only where nothing else says it)
 
-        return platformdirs.user_state_dir("outagekit", appauthor=False)
+        try:
+            return platformdirs.user_state_dir("outagekit", appauthor=False)
+        except RuntimeError as error:
+            message = "there is no home folder, so there is no place for runs"
+            raise UsageError(message, hint="name one with --state-dir, or set HOME") from error
     return str(DEFAULT_CONCURRENCY if name == "concurrency" else DEFAULT_CONNECTING)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from outagekit.errors import LogDamaged
-from outagekit.log.record import MAX_LINE_BYTES, Header, read_header, seed
+from outagekit.log.record import MAX_LINE_BYTES, Header, is_sealed, read_header, seed
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Walk:
                 header = read_header(line)
                 self._join(header)
             except LogDamaged as error:
-                self._judge(error.message, consistent=header is not None)
+                self._judge(error.message, whole=header is not None or is_sealed(line))
                 return
             link = Link(header, line, self.end)
             self.records += 1
@@ -115,10 +115,10 @@ class Walk:
             raise LogDamaged("its monotonic clock goes back")
         self._mono[header.life] = header.mono
 
-    def _judge(self, reason: str, *, consistent: bool) -> None:
+    def _judge(self, reason: str, *, whole: bool) -> None:
         # A record that is whole but does not fit was put there: losing power makes no whole lines.
         seq = self.records
-        torn = not consistent and all(claim < seq for claim in self._claims())
+        torn = not whole and self._may_be_ours() and all(claim < seq for claim in self._claims())
         self.damage = Damage(
             seq=seq,
             offset=self.end,
@@ -126,6 +126,12 @@ class Walk:
             torn=torn,
             size_bytes=self._size - self.end,
         )
+
+    def _may_be_ours(self) -> bool:
+        """Return whether a file without one good record can be a log whose power was lost."""
+        self._stream.seek(0)
+        first = self._stream.read(len(_LINE_START)) if not self.records else b""
+        return not first.strip(b"\0") or _LINE_START.startswith(first.rstrip(b"\0"))
 
     def _claims(self) -> Iterator[int]:
         """Yield what later whole records of the run say was on disk."""

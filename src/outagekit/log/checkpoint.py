@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from outagekit.errors import UsageError
 from outagekit.events import RunId
+from outagekit.log.file import open_regular
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def read_anchors(path: Path, run: RunId) -> tuple[tuple[Anchor, ...], int]:
     file is a convenience that is not synced. Raises `OSError`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_MAX_ANCHORS_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return (), 0

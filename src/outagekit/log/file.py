@@ -6,14 +6,17 @@ operating system leave it as `OSError`; the callers map them.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from pathlib import Path
 
 LOG_NAME: Final = "log.jsonl"
@@ -58,18 +61,21 @@ class OpenLog(Protocol):
 
 
 class DiskFile:
-    """A `LogFile` on a real disk."""
+    """A `LogFile` on a real disk; given its `path`, it notices when that leads elsewhere."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path | None = None) -> None:
         self._descriptor = descriptor
+        self._path = path
 
     def write(self, data: bytes) -> int:
         """Append `data` as far as the operating system takes it."""
         return os.write(self._descriptor, data)
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
+        """Wait until the disk has it, under its name."""
         _sync(self._descriptor)
+        if self._path is not None and _is_gone(self._descriptor, self._path):
+            raise OSError("it was moved or removed while it was written")
 
     def truncate(self, size_bytes: int) -> None:
         """Cut the file."""
@@ -88,7 +94,29 @@ def open_log(path: Path, *, create: bool) -> LogFile:
     descriptor = os.open(path, flags, 0o600)
     if create:
         sync_folder(path.parent)
-    return DiskFile(descriptor)
+    return DiskFile(descriptor, path)
+
+
+def _is_gone(descriptor: int, path: Path) -> bool:
+    if os.name == "nt":
+        return False  # there an open file keeps its name
+    try:
+        return not os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return True
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read; a pipe or a device in its place is not waited for.
+
+    Raises `OSError`.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def _sync(descriptor: int) -> None:

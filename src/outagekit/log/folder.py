@@ -31,6 +31,7 @@ RESERVE_BYTES: Final = 1024 * 1024
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z-", re.ASCII)
 _STAMP_LENGTH = len("20261122T081403Z")
 _SHOWN_RUNS = 3
 
@@ -214,17 +215,25 @@ def list_runs(state_dir: Path) -> tuple[Path, ...]:
         return ()
     except OSError as error:
         raise LogUnwritable(f"{state_dir} cannot be read: {error}") from error
-    found = (path for path in entries if (path / LOG_NAME).is_file())
-    return tuple(sorted(found, key=_age_order, reverse=True))
+    return tuple(sorted(filter(_holds_log, entries), key=_age_order, reverse=True))
 
 
-def _age_order(path: Path) -> tuple[str, int, str]:
+def _holds_log(path: Path) -> bool:
+    try:
+        return (path / LOG_NAME).is_file()
+    except OSError:  # somebody else's folder, which may not be looked into
+        return False
+
+
+def _age_order(path: Path) -> tuple[bool, str, int, str]:
     # Two runs of one second: the one held last is the later one.
     try:
         held_ns = (path / OWNER_NAME).stat().st_mtime_ns
     except OSError:
         held_ns = 0
-    return path.name[:_STAMP_LENGTH], held_ns, path.name
+    # A folder that is not named as we name runs is never the last one.
+    ours = _STAMP.match(path.name) is not None
+    return ours, path.name[:_STAMP_LENGTH], held_ns, path.name
 
 
 def find_run(state_dir: Path, word: str) -> Path:
@@ -254,7 +263,7 @@ def _as_path(word: str) -> Path | None:
     if len(path.parts) < 2 and word not in {".", ".."}:  # noqa: PLR2004  (no separator)
         return None
     folder = path.parent if path.name == LOG_NAME else path
-    if not (folder / LOG_NAME).is_file():
+    if not _holds_log(folder):
         shown = visible_line(word)
         raise NothingMatched(f"{shown} is no run folder: it holds no {LOG_NAME}")
     return folder.resolve()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from outagekit.errors import LogDamaged
 from outagekit.events import Record, RunClosed, RunOpened, RunPaused, RunResumed
 from outagekit.log.reader import glance
 
@@ -22,12 +23,16 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: int
     drill: bool
     standing: str
-    """`closed: exit 3`, `paused: Ctrl-C`, `open` (running, or its process died), or `damaged`."""
+    """`closed: exit 3`, `paused: Ctrl-C`, `open` (running, or its process died), `damaged`,
+    or `unreadable`: the file cannot be opened."""
 
 
 def overview(path: Path) -> Overview:
     """Return the overview of a run folder. Raises `NothingMatched` without a log."""
-    seen = glance(path)
+    try:
+        seen = glance(path)
+    except LogDamaged:
+        return _unread(path)
     first = seen.first.event if seen.first else None
     opened = first if isinstance(first, RunOpened) else None
     return Overview(
@@ -39,6 +44,19 @@ def overview(path: Path) -> Overview:
         endpoints=opened.endpoints if opened else 0,
         drill=bool(opened and opened.drill),
         standing=_standing(seen.last) if opened else "damaged",
+    )
+
+
+def _unread(path: Path) -> Overview:
+    return Overview(
+        run=path.name,
+        opened="",
+        playbook="",
+        title="",
+        clients=(),
+        endpoints=0,
+        drill=False,
+        standing="unreadable",
     )
 
 

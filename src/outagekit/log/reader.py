@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from outagekit.errors import LogDamaged, NothingMatched
 from outagekit.log.chain import Walk
-from outagekit.log.file import LOG_NAME
+from outagekit.log.file import LOG_NAME, open_regular
 from outagekit.log.record import MAX_LINE_BYTES, decode_event, decode_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def open_to_read(path: Path) -> BinaryIO:
     """Open a log, or the log of a run folder. Raises `NothingMatched` or `LogDamaged`."""
     log = log_path(path)
     try:
-        return log.open("rb")
+        return open_regular(log)
     except FileNotFoundError as error:
         raise NothingMatched(f"there is no log at {log}") from error
     except OSError as error:

@@ -15,7 +15,7 @@ import msgspec
 
 from outagekit.errors import LogDamaged
 from outagekit.events import AnyEvent, EventUnencodable, Record, RunId
-from outagekit.text import visible_line
+from outagekit.text import printable_json, visible_line
 
 FORMAT: Final = 1
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -89,9 +89,20 @@ def encode_event(event: AnyEvent) -> Encoded:
 
 
 def _checked(data: bytes) -> Encoded:
+    data = _harmless(data)
     if len(data) > _MAX_BODY_BYTES:
         raise ValueError("longer than a line may be")
     return Encoded(_EVENTS.decode(data), data[1:-1])
+
+
+def _harmless(data: bytes) -> bytes:
+    """Return JSON in which nothing is left that a terminal obeys or a reader takes for a line end.
+
+    JSON itself lets DEL, C1 controls, U+2028 and bidirectional overrides stand as they are.
+    """
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    return printable_json(data.decode()).encode()
 
 
 def _mended(event: AnyEvent) -> Encoded:
@@ -151,12 +162,8 @@ def encode_line(record: Record, body: bytes, *, dur: int, prev: str) -> tuple[by
     return b'%s,"sha":"%s"}\n' % (head, sha.encode()), sha
 
 
-def read_header(line: bytes) -> Header:
-    """Return the fields around the event of a line that is consistent in itself.
-
-    The event may be unknown to this version. Raises `LogDamaged`, whose message is the reason as
-    a sentence about "it", the record.
-    """
+def _sealed(line: bytes) -> bytes:
+    """Return a line without its newline if its bytes match its hash; raises `LogDamaged`."""
     if len(line) > MAX_LINE_BYTES:
         raise LogDamaged(f"it is longer than {MAX_LINE_BYTES} bytes")
     text = line.removesuffix(b"\n")
@@ -165,6 +172,24 @@ def read_header(line: bytes) -> Header:
         raise LogDamaged("it is not a whole record")
     if hashlib.sha256(head).hexdigest().encode() != tail[len(_SHA_MARK) : -2]:
         raise LogDamaged("its bytes do not match its hash")
+    return text
+
+
+def is_sealed(line: bytes) -> bool:
+    """Return whether a line was written to its end, whatever it says: it matches its hash."""
+    try:
+        return bool(_sealed(line))
+    except LogDamaged:
+        return False
+
+
+def read_header(line: bytes) -> Header:
+    """Return the fields around the event of a line that is consistent in itself.
+
+    The event may be unknown to this version. Raises `LogDamaged`, whose message is the reason as
+    a sentence about "it", the record.
+    """
+    text = _sealed(line)
     try:
         header = _HEADERS.decode(text)
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from outagekit.errors import LogDamaged
 from outagekit.events import EvidenceSaved, LogRepaired, PlanFrozen, RunId, StepPart
 from outagekit.log.chain import Damage, Link, Walk
 from outagekit.log.checkpoint import Anchor, AnchorCheck, read_anchors
-from outagekit.log.file import ANCHORS_NAME, LOG_NAME, OUTPUT_NAME
+from outagekit.log.file import ANCHORS_NAME, LOG_NAME, OUTPUT_NAME, open_regular
 from outagekit.log.reader import open_to_read
 from outagekit.log.record import KNOWN_EVENTS, decode_event
 from outagekit.text import count, visible_line
@@ -212,11 +212,11 @@ def _altered(folder: Path, files: dict[str, str]) -> Iterator[str]:
             if not path.is_relative_to(inside):
                 yield f"{shown} does not stand in the run folder"
                 continue
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             yield f"{shown} is missing"
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # the last one: links that lead in a circle
             yield f"{shown} cannot be read"
         else:
             if digest != sha:

@@ -36,7 +36,7 @@ CHECKPOINT_S: Final = 30
 LAG_S: Final = 0.05
 
 _CLOSE_S = 30.0
-_AFTER_FAILURE = "make room or repair the disk, then resume the run"
+_AFTER_FAILURE = "make room or repair the disk, and look at what is named here before another run"
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 

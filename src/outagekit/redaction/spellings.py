@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
+from outagekit.text import decode_remote
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +45,7 @@ def words_of(secret: str) -> frozenset[str]:
     for form in _forms(secret):
         found.update(_quoted(form))
         found.update(_in_old_code_pages(form))
+        found.update(_in_utf16(form))
         for data in _as_bytes(form):
             found.update((data.hex(), data.hex().upper()))
             encoded = b64encode(data).decode("ascii")
@@ -80,6 +83,12 @@ def _in_old_code_pages(text: str) -> Iterator[str]:
         yield text.encode(code_page, "replace").decode("utf-8", "backslashreplace")
 
 
+def _in_utf16(text: str) -> Iterator[str]:
+    """Yield what `text.decode_remote` makes of the secret when a program prints UTF-16."""
+    for encoding in ("utf-16-le", "utf-16-be"):
+        yield decode_remote(text.encode(encoding, "surrogatepass")).strip("\0")
+
+
 def _quoted(text: str) -> Iterator[str]:
     yield text
     yield from _in_urls(text)
@@ -105,6 +114,9 @@ def _in_json(text: str) -> Iterator[str]:
         yield re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda found: found[0].upper(), encoded)
         # Windows PowerShell writes these four as escapes too.
         yield re.sub("['<>&]", lambda found: f"\\u{ord(found[0]):04x}", encoded)
+    units = text.encode("utf-16-be", "surrogatepass").hex()
+    for digits in (units, units.upper()):
+        yield re.sub("....", r"\\u\g<0>", digits)
 
 
 def _in_xml(text: str) -> Iterator[str]:

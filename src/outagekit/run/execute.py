@@ -141,7 +141,8 @@ def _run_script(order: Order, code: Code, transport: Transport, bench: Bench) ->
         return End(EndState.FAILED, FailureKind.EXIT_CODE, _exit_text(outcome))
     if not order.result:
         return End(_done(order))
-    result = parse_result(outcome.stdout.text, order.result)
+    clean = transport.redactor.clean_value
+    result = parse_result(outcome.stdout.text, order.result, clean=clean)
     if isinstance(result, str):
         return End(EndState.FAILED, FailureKind.BAD_RESULT, result)
     return End(_done(order), result=result)

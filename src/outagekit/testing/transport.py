@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from outagekit.events import FailureKind
+from outagekit.redaction import Redactor
 from outagekit.transports.protocol import (
     Captured,
     Command,
@@ -39,6 +40,7 @@ class ScriptedTransport:
         self.commands: list[tuple[str, str]] = []
         self.limits_s: list[float] = []
         """How long each command might have taken."""
+        self.redactor = Redactor()
         self.opens = 0
         self.closed = False
         self.aborted = threading.Event()

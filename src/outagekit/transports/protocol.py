@@ -15,6 +15,7 @@ import msgspec
 
 from outagekit.events import EndState, FailureKind, end_state_of
 from outagekit.inventory.model import Credential, Endpoint, Site
+from outagekit.redaction import Redactor
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
@@ -122,6 +123,11 @@ class Transport(Protocol):
 
     def open(self) -> Opened | Failure:
         """Connect, prove the machine's identity, authenticate. Again after `close` is allowed."""
+        ...
+
+    @property
+    def redactor(self) -> Redactor:
+        """What hides the secrets this connection has used so far."""
         ...
 
     @property

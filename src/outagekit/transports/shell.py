@@ -24,7 +24,9 @@ PARTS: Final = ("check", "script", "verify", "undo", "identity")
 _STEP: Final = re.compile(r"-|[a-z][a-z0-9_]*")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTERPRETERS: Final = {"sh": "sh -s", "bash": "bash -s"}
-_LONGEST_RESULT: Final = 64 * 1024
+_LONGEST_RESULT: Final = 48 * 1024
+"""So that it fits into a record of the log with everything around it; all escaped as JSON."""
+_TOO_LONG: Final = f"the result is longer than {_LONGEST_RESULT // 1024} KiB"
 
 
 def render(code: Code, values: Mapping[str, Any], *, step: str, part: str) -> Command:
@@ -58,15 +60,22 @@ def verdict(outcome: Outcome) -> bool | None:
     return _last_line(outcome.stdout.text).casefold() != "false"
 
 
-def parse_result(text: str, declared: Mapping[str, ValueType]) -> dict[str, Any] | str:
+def parse_result(
+    text: str,
+    declared: Mapping[str, ValueType],
+    *,
+    clean: Callable[[Any], Any] = lambda value: value,
+) -> dict[str, Any] | str:
     """Return the declared fields of the JSON object in the last non-empty line of `text`.
 
     A datetime comes back as ISO 8601 text in UTC. What is missing or of another type gives the
-    reason as a sentence instead. Fields nobody declared are dropped.
+    reason as a sentence instead. Fields nobody declared are dropped. `clean` takes secrets out of
+    the values: JSON has escapes that hide one from whoever looked at the text.
     """
     found = _json_object(_last_line(text))
     if isinstance(found, str):
         return found
+    found = clean(found)
     result: dict[str, Any] = {}
     for name, kind in declared.items():
         if name not in found:
@@ -76,6 +85,8 @@ def parse_result(text: str, declared: Mapping[str, ValueType]) -> dict[str, Any]
             shown = visible_line(json.dumps(found[name]))[:60]
             return f"the field '{name}' of the result is no {_NAMES.get(kind, kind)}: {shown}"
         result[name] = value
+    if len(json.dumps(result)) > _LONGEST_RESULT:
+        return _TOO_LONG
     return result
 
 
@@ -83,7 +94,7 @@ def _json_object(line: str) -> dict[str, Any] | str:
     if not line:
         return "the step printed no result: its last line must be a JSON object"
     if len(line) > _LONGEST_RESULT:
-        return f"the result is longer than {_LONGEST_RESULT // 1024} KiB"
+        return _TOO_LONG
     try:
         found = json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError):
@@ -128,7 +139,7 @@ def _as_text(name: str, value: Any) -> str:
 
 
 def _decimal(name: str, number: float | Decimal) -> str:
-    if not math.isfinite(number):
+    if not isinstance(number, int) and not math.isfinite(number):
         raise OutagekitError(f"the value of '{name}' is no finite number")
     return format(Decimal(str(number)), "f")
 

@@ -62,6 +62,7 @@ from outagekit.transports.ssh_session import Session, connect
 from outagekit.transports.watchdog import WATCHDOG
 
 _ACCEPT_BACKSTOP_S: Final = 1.0
+_LONGEST_DETAIL: Final = 1000
 T = TypeVar("T")
 _NOT_OPEN: Final = Failure(FailureKind.LOST, "the connection is not open")
 
@@ -103,7 +104,8 @@ class SshTransport:
             spent_ms = round((time.monotonic() - began_s) * 1000)
             return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(channel))
         running = Running(session, channel, command.stdin, limits)
-        return follow(running, self.redactor, on_output)
+        outcome = follow(running, self.redactor, on_output)
+        return replace(outcome, failure=self._cleaned(outcome.failure))
 
     def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
         """Write a file on the endpoint, whole or not at all, over SFTP."""
@@ -223,9 +225,13 @@ class SshTransport:
             return Failure(FailureKind.LOST, detail, sent=sent)
 
     def _cleaned(self, result: T | Failure) -> T | Failure:
-        if isinstance(result, Failure):
-            return replace(result, detail=self.redactor.clean(result.detail))
-        return result
+        if not isinstance(result, Failure):
+            return result
+        # Cleaned, then cut: of a secret that was cut its beginning would stay.
+        detail = self.redactor.clean(result.detail)
+        if len(detail) > _LONGEST_DETAIL:
+            detail = f"{detail[:_LONGEST_DETAIL]}…"
+        return replace(result, detail=detail)
 
 
 def _judged(offered: HostKey, known: tuple[HostKey, ...], target: Target) -> Failure | None:

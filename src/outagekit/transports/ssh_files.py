@@ -14,6 +14,7 @@ import os
 import posixpath
 import secrets
 import stat
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISCHR, "a device"),
 )
+
+
+# What paramiko raises for an answer that is no SFTP: numbers and texts that are none.
+_NONSENSE: Final = (ValueError, TypeError, LookupError, struct.error)
+_FAULTS: Final = (SFTPError, paramiko.SSHException, EOFError, OSError, *_NONSENSE)
 
 
 class _Stop(Exception):  # noqa: N818  (the reason is the value it carries)
@@ -86,6 +92,9 @@ class _Transfer:
         if not self.session.is_active():
             detail = f"the connection was lost during the transfer of {self.shown}"
             return Failure(FailureKind.LOST, detail, sent=self.placing)
+        if isinstance(fault, _NONSENSE):
+            detail = f"the endpoint's answer about {self.shown} is no SFTP"
+            return Failure(FailureKind.PROTOCOL, detail, sent=self.placing)
         reason = _reason(fault)
         return Failure(FailureKind.PROTOCOL, f"the endpoint refused {self.shown}: {reason}")
 
@@ -107,7 +116,7 @@ def put_file(
             except BaseException:
                 _remove(transfer, sftp, temporary)
                 raise
-    except (_Stop, SFTPError, paramiko.SSHException, EOFError, OSError) as fault:
+    except (_Stop, *_FAULTS) as fault:
         return transfer.explained(fault)
     return moved
 
@@ -125,7 +134,7 @@ def fetch_file(
     try:
         with _sftp(transfer, limits) as sftp:
             moved = _read(transfer, sftp, local, max_bytes)
-    except (_Stop, SFTPError, paramiko.SSHException, EOFError, OSError) as fault:
+    except (_Stop, *_FAULTS) as fault:
         return transfer.explained(fault)
     finally:
         os.close(local)
@@ -164,7 +173,7 @@ def _sftp(transfer: _Transfer, limits: Limits) -> Iterator[paramiko.SFTPClient]:
 def _greeted(session: Session, channel: paramiko.Channel) -> paramiko.SFTPClient:
     try:
         return paramiko.SFTPClient(channel)
-    except (SFTPError, paramiko.SSHException) as fault:
+    except (SFTPError, paramiko.SSHException, *_NONSENSE) as fault:
         if not session.is_active():
             raise
         # A login shell that prints something spoils the protocol, too.
@@ -288,7 +297,7 @@ def _local(transfer: _Transfer) -> Iterator[None]:
 
 
 def _remove(transfer: _Transfer, sftp: paramiko.SFTPClient, temporary: str) -> None:
-    with contextlib.suppress(SFTPError, paramiko.SSHException, EOFError, OSError):
+    with contextlib.suppress(*_FAULTS):
         if transfer.channel is not None:
             transfer.channel.settimeout(_CLEAN_UP_S)
         sftp.remove(temporary)
@@ -305,4 +314,4 @@ def _reason(fault: Exception) -> str:
         return {errno.ENOENT: "it does not exist", errno.EACCES: "permission denied"}.get(
             fault.errno, os.strerror(fault.errno)
         )
-    return visible_line(str(fault) or type(fault).__name__)[:200]
+    return visible_line(str(fault) or type(fault).__name__)

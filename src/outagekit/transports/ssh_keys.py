@@ -5,7 +5,9 @@ Writes no key anywhere. What is wrong with a file is told without its content: `
 
 from __future__ import annotations
 
+import contextlib
 import io
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,8 +47,8 @@ def load_key(path: str, *, passphrase: str | None, certificate: str | None) -> N
 
     Raises `BadKeyError`. A file that did not change is read and decrypted once per process.
     """
-    key_file = Path(path).expanduser()
-    cert_file = Path(certificate).expanduser() if certificate else None
+    key_file = _file(path)
+    cert_file = _file(certificate) if certificate else None
     name = f"the key {path}" + (f" with the certificate {certificate}" if certificate else "")
     with _loading:
         stamps = (_stamp(key_file), passphrase or "", _stamp(cert_file) if cert_file else None)
@@ -62,12 +64,8 @@ def default_keys() -> list[NamedKey]:
     """Return the usable keys of `~/.ssh`; encrypted ones are left to the agent."""
     found = []
     for name in IDENTITIES:
-        path = Path.home() / ".ssh" / name
-        if path.is_file():
-            try:
-                key = load_key(str(path), passphrase=None, certificate=None)
-            except BadKeyError:
-                continue
+        with contextlib.suppress(BadKeyError):
+            key = load_key(f"~/.ssh/{name}", passphrase=None, certificate=None)
             found.append(NamedKey(f"~/.ssh/{name}", key.key))
     return found
 
@@ -104,11 +102,20 @@ class _Agent(paramiko.Agent):
             raise
 
 
+def _file(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as fault:
+        raise BadKeyError(f"there is no home folder for {path}") from fault
+
+
 def _stamp(file: Path) -> _Stamp:
     try:
         status = file.stat()
     except OSError as fault:
         raise BadKeyError(f"the file {file} cannot be read: {fault.strerror}") from fault
+    if not stat.S_ISREG(status.st_mode):
+        raise BadKeyError(f"{file} is no regular file")
     return str(file), status.st_mtime_ns, status.st_size
 
 

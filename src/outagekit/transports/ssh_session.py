@@ -49,6 +49,7 @@ KEEPALIVE_S: Final = 15.0
 NO_EXIT_CODE: Final = -1
 """What a channel's `exit_status` is until the server told one."""
 _LONGEST_WORDS: Final = 200
+_MOST_SAID_BYTES: Final = 256 * 1024
 
 # Cheap and safe ones first; nothing is taken away that an old server may need.
 _FIRST_KEX: Final = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
@@ -242,8 +243,11 @@ def _closed_on_error(channel: paramiko.Channel) -> Any:
 
 
 def said(data: bytes) -> str:
-    """Return a server's words as one short visible line."""
-    return visible_line(decode_remote(data).strip())[:_LONGEST_WORDS]
+    """Return a server's words as one visible line.
+
+    They are not cut to a sentence's length here: a secret has to be found whole first.
+    """
+    return visible_line(decode_remote(data[:_MOST_SAID_BYTES]).strip())
 
 
 def connect(
@@ -300,7 +304,7 @@ def _explained(session: Session, where: str) -> str:
             listed = visible_line(", ".join(offered))[:_LONGEST_WORDS]
             return f"{where} offers only outdated or unknown {what} ({listed}): {_ADVICE[what]}"
     if session.goodbye:
-        return f"{where} ended the SSH handshake: {session.goodbye}"
+        return f"{where} ended the SSH handshake: {session.goodbye[:_LONGEST_WORDS]}"
     if not session.remote_version:
         return f"{where} closed the connection before it showed an SSH banner, or is no SSH server"
     if isinstance(fault, EOFError | OSError):

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from outagekit.transports.protocol import Deadlines, Failure
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK_S: Final = 10.0
+_LARGEST_BYTES: Final = 64 * 1024 * 1024
 _KNOWN_HOSTS: Final = "known_hosts"
 _MACHINES: Final = "machines.json"
 
@@ -100,7 +102,7 @@ class TrustStore:
             hosts = self._hosts(file)
             if key in hosts.keys(name):
                 return False
-            _replace(file, hosts.with_key(name, key).encode())
+            _replace(file, _bytes(hosts.with_key(name, key)))
         return True
 
     def replace(self, client: str, address: str, port: int, key: HostKey) -> tuple[HostKey, ...]:
@@ -109,7 +111,7 @@ class TrustStore:
         file = self._file(client, _KNOWN_HOSTS)
         with self._locked(file):
             hosts = self._hosts(file)
-            _replace(file, hosts.without(name).with_key(name, key).encode())
+            _replace(file, _bytes(hosts.without(name).with_key(name, key)))
         return hosts.keys(name)
 
     def machine_of(self, client: str, endpoint_name: str) -> str:
@@ -189,6 +191,10 @@ def _stamp(file: Path) -> _Stamp | None:
         return None
     except OSError as fault:
         raise InvalidInput(f"{file} cannot be read: {_reason(fault)}") from fault
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise InvalidInput(f"{file} cannot be read: it is no regular file")
+    if status.st_size > _LARGEST_BYTES:
+        raise InvalidInput(f"{file} cannot be read: it is larger than any such file")
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -203,6 +209,11 @@ def _read(file: Path) -> bytes:
 
 def _as_hosts(file: Path) -> KnownHosts:
     return KnownHosts(_read(file).decode("utf-8", "surrogateescape"))
+
+
+def _bytes(text: str) -> bytes:
+    """Return a known_hosts file as it was, also where its comments are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _as_pins(file: Path) -> dict[str, str]:
