@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.render import Screen, as_called, fold_line, json_text, shorten
+from outagekit.cli.fitting import fold_line, shorten
+from outagekit.cli.render import Screen, as_called, json_text
 from outagekit.errors import (
     InvalidInput,
     OutagekitError,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.render import STATE_STYLE, shorten
+from outagekit.cli.fitting import shorten
+from outagekit.cli.render import STATE_STYLE
 from outagekit.cli.tally import ENDING
 from outagekit.events import WORST_FIRST, EndState
 from outagekit.text import count, duration, fold_list, visible_line

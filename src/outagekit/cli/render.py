@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from outagekit.cli.fitting import fold_line, table_text
 from outagekit.cli.problems import closing_line, problem_lines
 from outagekit.cli.verdict import verdict_lines
 from outagekit.errors import InvalidInput, OutagekitError, Refused, StoppedByPerson, UsageError
@@ -49,13 +49,9 @@ STATE_STYLE: Final[dict[EndState, str]] = {
 
 _MAX_NEXT: Final = 3
 _WITHOUT_TERMINAL: Final = 120
-_NARROWEST_COLUMN: Final = 8
 _HINT_INDENT: Final = " " * len("hint: ")
 """Lines of a hint stand below each other, so that a caret points at what it means."""
-_HEADER_PAD: Final = "  "
-"""What tabulate gives a header beyond its text."""
 _OURS = re.compile(r"(^|&& )outagekit(?= )")
-_WORD = re.compile(r"\S+\s*")
 
 
 class _Console(Console):
@@ -210,11 +206,11 @@ class Screen:
         else:
             narrow = _is_terminal(self._stdout) and not self.plain
             width = shutil.get_terminal_size().columns if narrow else None
-            self.data(f"{_table(headers, rows, width)}\n")
+            self.data(f"{table_text(headers, rows, width)}\n")
 
     def people_table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Show people a table, with no cell shortened: what they decide upon is all there."""
-        self._print(Text(_table(headers, rows, None)), whole=True)
+        self._print(Text(table_text(headers, rows, None)), whole=True)
 
     def verdict(self, verdict: Verdict, path: Path) -> None:
         """Write to stdout what verifying the log at `path` came to."""
@@ -288,74 +284,6 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return printable_json(text)
-
-
-def fold_line(line: Text, width: int) -> list[Text]:
-    """Return a line as lines of at most `width` cells, folded between words and indented alike.
-
-    A word that is longer than a line stays where it is, whole; so does a line with `no_wrap`.
-    """
-    if line.no_wrap or cell_len(line.plain) <= width:
-        return [line]
-    begin = len(line.plain) - len(line.plain.lstrip())
-    indent = min(begin + 2, width // 2)
-    cuts: list[int] = []
-    used = begin
-    for match in _WORD.finditer(line.plain):
-        cells = cell_len(match[0].rstrip())
-        if match.start() > begin and width - indent >= cells > width - used:
-            begin, used = match.start(), indent
-            cuts.append(begin)
-        used += cell_len(match[0])
-    first, *others = line.divide(cuts)
-    for other in others:
-        other.pad_left(indent)
-    pieces = [first, *others]
-    for piece in pieces:
-        piece.rstrip()
-    return pieces
-
-
-def shorten(name: str, width: int) -> str:
-    """Return a name in at most `width` cells: its beginning and its end around a `…`."""
-    if cell_len(name) <= width:
-        return name
-    if width < 1:
-        return ""
-    head, tail = "", ""
-    tail_cells = (width - 1) // 2
-    for character in reversed(name):
-        if cell_len(character + tail) > tail_cells:
-            break
-        tail = character + tail
-    for character in name:
-        if cell_len(head + character) > width - 1 - cell_len(tail):
-            break
-        head += character
-    return f"{head}…{tail}"
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None) -> str:
-    from tabulate import tabulate
-
-    names = list(map(visible_line, headers))
-    cells = [[visible_line(str(cell)) for cell in row] for row in rows]
-    if width is not None:
-        names, *cells = _narrowed([names, *cells], width)
-    return tabulate(cells, names, tablefmt="simple", disable_numparse=True)
-
-
-def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
-    """Return a table's rows, headers first, with the widest columns shortened to fit."""
-    rows = [[f"{name}{_HEADER_PAD}" for name in rows[0]], *rows[1:]]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    while widths and sum(widths) + 2 * (len(widths) - 1) > width:
-        widest = widths.index(max(widths))
-        if widths[widest] <= _NARROWEST_COLUMN:
-            break
-        widths[widest] -= 1
-    short = [[shorten(cell, room) for cell, room in zip(row, widths, strict=True)] for row in rows]
-    return [[name.rstrip() for name in short[0]], *short[1:]]
 
 
 def _name(error: OutagekitError) -> str:

@@ -115,7 +115,9 @@ def parse_login(text: str) -> Login:
     if not at or not user:
         raise UsageError(f"{shown(text)} does not say who logs in", hint="write user@address")
     if not _USER.fullmatch(user) or not user.isprintable() or user.startswith("-"):
-        raise UsageError(f"{shown(user)} is no user name", hint="write user@address")
+        # What follows a colon is a password, as URLs have it: not to be repeated.
+        name, colon, _ = user.partition(":")
+        raise UsageError(f"{shown(name + colon)} is no user name", hint="write user@address")
     address, port = _split_port(rest)
     fault = address_fault(address)
     if fault:
