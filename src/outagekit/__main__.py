@@ -1,5 +1,39 @@
-"""`python -m outagekit` is `outagekit`."""
+"""`python -m outagekit` is `outagekit`; both begin here, with next to nothing to load."""
 
-from outagekit.cli.app import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+import sys
+from contextlib import suppress
+
+_CTRL_C = 130
+_STANDARD = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def main() -> None:
+    """Run the command line. A Ctrl-C while it is loaded, or while Python ends, is no traceback."""
+    _open_closed_streams()
+    try:
+        from outagekit.cli.app import main as run  # noqa: PLC0415  (loading it takes a while)
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(_CTRL_C)
+    finally:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _open_closed_streams() -> None:
+    """Lead a stream this process was started without to nowhere.
+
+    Else the next file that is opened, the log perhaps, would take its number and its output.
+    """
+    for name, mode in _STANDARD:
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

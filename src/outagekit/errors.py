@@ -16,6 +16,7 @@ The numbers are the table in docs/exit-codes.md.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -101,3 +102,16 @@ class LogUnwritable(OutagekitError):  # noqa: N818
     """The log cannot be written, or is held by another process. No record, no action."""
 
     exit_code = 11
+
+
+def frames_of(error: BaseException) -> str:
+    """Return where an exception and its causes happened, for a report of a bug.
+
+    Not what they said: that may hold a secret, and reports are handed on.
+    """
+    lines: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        lines += [f"{type(seen).__name__}\n", *traceback.format_tb(seen.__traceback__)]
+        seen = seen.__cause__ or seen.__context__
+    return "".join(lines)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
+import threading
 from datetime import UTC, timedelta, timezone
 from typing import get_args
 
 import msgspec
 import pytest
 
+from outagekit.cli import lines
 from outagekit.cli.lines import EventsView, Narrator, PlainView
 from outagekit.cli.render import Screen
+from outagekit.errors import OutagekitError
 from outagekit.events import (
     AgreementOverridden,
     AnyEvent,
@@ -224,3 +228,46 @@ def test_a_reader_that_leaves_the_stream_hurts_nobody():
     view = EventsView(Screen(stdout=Gone(), stderr=Pipe()))
     view.on_records(records(FINE))
     view.on_records(records(BAD))
+
+
+def stream_to(pipe):
+    return EventsView(Screen(stdout=pipe, stderr=Pipe()))
+
+
+def test_the_end_of_a_stream_waits_for_a_slow_reader():
+    free = threading.Event()
+
+    class Slow(Pipe):
+        def write(self, text):
+            free.wait(5)
+            return super().write(text)
+
+    pipe = Slow()
+    view = stream_to(pipe)
+    told = records(FINE, BAD)
+    teller = threading.Thread(target=view.on_records, args=(told,))
+    teller.start()
+    waiting = threading.Timer(0.03, free.set)
+    waiting.start()
+    assert view.finish(told[-1].seq) == ""
+    assert pipe.getvalue().count("\n") == 2
+    teller.join()
+    waiting.join()
+
+
+def test_the_end_of_a_stream_says_why_it_is_not_complete():
+    class Full(Pipe):
+        def write(self, _text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    view = stream_to(Full())
+    with pytest.raises(OutagekitError):
+        view.on_records(records(FINE))
+    assert view.finish(7) == "stdout cannot be written: No space left on device"
+
+
+def test_a_stream_the_log_gave_up_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(lines, "_IDLE_TICKS", 2)
+    view = stream_to(Pipe())
+    view.on_records(records(FINE))
+    assert view.finish(7) == "its reader was too far behind"

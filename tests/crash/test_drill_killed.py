@@ -28,6 +28,13 @@ PLAYBOOK = "bad-update-rollback"
 SHARES = ("none", "hang=20%,lie=10%", "unreachable=30%,reset=20%", "slow=40%,auth=10%")
 
 
+@pytest.fixture(autouse=True)
+def own_scratch(tmp_path, monkeypatch):
+    """What a killed drill cannot clean up goes with the test."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+
+
 def outagekit(*words, **options):
     command = [sys.executable, "-m", "outagekit", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)

@@ -7,7 +7,7 @@ import threading
 import msgspec
 import pytest
 
-from outagekit.errors import LogUnwritable
+from outagekit.errors import LogDamaged, LogUnwritable
 from outagekit.events import (
     EndpointId,
     EndState,
@@ -314,6 +314,7 @@ def test_reports_that_came_together_with_the_one_the_log_refused_are_not_waited_
                 raise self.failed
             return self._log.append(event)
 
+    warned = []
     plan = plan_of([step("one")], on=3)
     with open_run(plan, tmp_path) as opened:
         driver = ScriptedDriver()
@@ -325,6 +326,7 @@ def test_reports_that_came_together_with_the_one_the_log_refused_are_not_waited_
             log=FullLog(opened.log),
             driver=driver,
             spool=opened.folder.spool,
+            warn=warned.append,
         )
         stuck = threading.Timer(5.0, lambda: (coordinator.stop("late"), coordinator.stop("late")))
         stuck.start()
@@ -333,6 +335,7 @@ def test_reports_that_came_together_with_the_one_the_log_refused_are_not_waited_
         stuck.cancel()
     lost = ", ".join(f"acme/pos-0{n} one: changed" for n in (1, 2, 3))
     assert caught.value.message == f"the disk is full; not in the log: {lost}"
+    assert warned == ["the disk is full: 3 running steps may end, nothing else begins"]
 
 
 def test_ends_that_were_taken_by_the_log_but_never_reached_the_disk_are_named(tmp_path):
@@ -405,6 +408,15 @@ def test_replaying_the_log_gives_the_state_the_run_ended_with(tmp_path):
     assert again.counts() == ran.ending.state.counts()
     assert again.progress == ran.ending.state.progress
     assert again == replay(ran.folder)
+
+
+def test_the_plan_of_another_run_is_not_replayed(tmp_path):
+    one = Ran(plan_of([step("mend")], on=3), tmp_path)
+    other = Ran(plan_of([step("mend")], on=4), tmp_path)
+    for name in ("plan.json", "inventory.json"):
+        (one.folder / name).write_bytes((other.folder / name).read_bytes())
+    with pytest.raises(LogDamaged, match=r"plan.json is not the one this run was opened with"):
+        replay(one.folder)
 
 
 def test_a_selector_finds_the_endpoints_that_failed_in_an_earlier_run(tmp_path):

@@ -7,7 +7,9 @@ import hashlib
 import os
 import re
 import secrets
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,33 +17,34 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
+from typer.testing import CliRunner
 
+from outagekit.cli.app import app
 from outagekit.testing.sshd import KeyPair, free_port, make_key
 
 OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 """What a terminal obeys or nobody can see; newlines and tabs aside."""
-CONTROLS = "".join(
-    (
-        "\x1b[2J\x1b[31m",
-        "\x1b]0;title\x07",
-        "\x1b]8;;http://example.invalid\x1b\\link\x1b]8;;\x1b\\",
-        "\x1b]52;c;aGk=\x07",
-        "\x1bP+q544e\x1b\\",
-        "\x1b_apc\x1b\\",
-        "\x9b31m\x9d0;c1\x9c",
-        "\u202eturned\u2066round\u2069",
-        "a\u200bz\u2060w\ufeffb",
-        "[red]markup[/x] [/] [link=x]y[/link] :skull:",
-        "good\rbad",
-        "\x08\x08bs\x0b\x0c\x85\x7f",
-        "\u2028line\u2029paragraph",
-        "\x00nul\U000e0041",
-    )
+CONTROLS = (
+    "\x1b[2J\x1b[31m"
+    "\x1b]0;title\x07"
+    "\x1b]8;;http://example.invalid\x1b\\link\x1b]8;;\x1b\\"
+    "\x1b]52;c;aGk=\x07"
+    "\x1bP+q544e\x1b\\"
+    "\x1b_apc\x1b\\"
+    "\x9b31m\x9d0;c1\x9c"
+    "\u202eturned\u2066round\u2069"
+    "a\u200bz\u2060w\ufeffb"
+    "[red]markup[/x] [/] [link=x]y[/link] :skull:"
+    "good\rbad"
+    "\x08\x08bs\x0b\x0c\x85\x7f"
+    "\u2028line\u2029paragraph"
+    "\x00nul\U000e0041"
 )
 """Every family of what a terminal obeys, hides or lays out, and what Rich would read as markup."""
 
@@ -56,6 +59,9 @@ class Visit:
     def say(self, text: str | bytes, *, error: bool = False) -> None:
         data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         (self.channel.sendall_stderr if error else self.channel.sendall)(data)
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def done(self, code: int = 0) -> None:
         message = paramiko.Message()
@@ -150,7 +156,7 @@ class Host(paramiko.ServerInterface):
 
     def _guarded(self, act, argument) -> None:
         time.sleep(0.03)  # paramiko says that it took a request only after this call
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException, TimeoutError):
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException, struct.error):
             act(argument)
 
 
@@ -195,20 +201,31 @@ class Msp:
     secret: str
     environment: dict[str, str] = field(default_factory=dict)
 
-    def call(self, *words: str, timeout_s: float = 60.0) -> Ran:
-        state = self.folder / f"state-{secrets.token_hex(3)}"
-        return self.again(state, *words, timeout_s=timeout_s)
+    def call(self, *words: str, **how: Any) -> Ran:
+        """Call with a state folder of its own."""
+        return self.again(self.folder / f"state-{secrets.token_hex(3)}", *words, **how)
 
-    def again(self, state: Path, *words: str, timeout_s: float = 60.0) -> Ran:
+    def again(
+        self,
+        state: Path,
+        *words: str,
+        through: tuple[str, ...] = ("-m", "outagekit"),
+        timeout_s: float = 60.0,
+    ) -> Ran:
         """Call with a state folder that was used before."""
         ran = subprocess.run(
-            [sys.executable, "-m", "outagekit", *words, "--state-dir", str(state)],
+            [sys.executable, *through, *words],
             capture_output=True,
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             check=False,
             cwd=self.folder,
-            env={**os.environ, "ENTRY_WORD": self.secret, **self.environment},
+            env={
+                **os.environ,
+                "ENTRY_WORD": self.secret,
+                "OUTAGEKIT_STATE": str(state),
+                **self.environment,
+            },
         )
         out, err = (text.decode("utf-8", "surrogateescape") for text in (ran.stdout, ran.stderr))
         return Ran(ran.returncode, out, err, state)
@@ -216,6 +233,43 @@ class Msp:
     def playbook(self, name: str, steps: str) -> None:
         text = f"outagekit: 1\ntitle: {name}\ntargets: all\nsteps:\n{steps}"
         (self.folder / "playbooks" / f"{name}.yaml").write_text(text)
+
+
+@pytest.fixture
+def call_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Ran]:
+    """Call the command line in this process, in a folder; what takes 15 s counts as hanging."""
+
+    def hangs(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    def call(folder: Path, *words: str, state: Path = tmp_path / "state") -> Ran:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("OUTAGEKIT_STATE", str(state))
+        monkeypatch.setenv("ENTRY_WORD", "a word made up here")
+        before = signal.signal(signal.SIGALRM, hangs)  # noqa: TID251  (these tests are for POSIX)
+        signal.alarm(15)
+        try:
+            result = CliRunner().invoke(app, list(words))
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)  # noqa: TID251  (as above)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr, state)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def controls() -> str:
+    """Everything a terminal obeys, in one line of text."""
+    return CONTROLS
+
+
+@pytest.fixture(scope="session")
+def manners() -> type[Manners]:
+    """What to make users of that misbehave before a command is run."""
+    return Manners
 
 
 @pytest.fixture(scope="session")
@@ -229,12 +283,13 @@ def hostile(tmp_path: Path, host_key: KeyPair) -> Iterator[Callable[..., Msp]]:
     over = threading.Event()
     listeners: list[socket.socket] = []
 
-    def start(secret: str = "", **manners: Manners) -> Msp:
+    def start(secret: str = "", **manners: Act | Manners) -> Msp:
         port = free_port("127.0.0.1")
         listener = socket.create_server(("127.0.0.1", port))
         listeners.append(listener)
         key = paramiko.Ed25519Key.from_private_key_file(str(host_key.private))
-        serve = threading.Thread(target=_accept, args=(listener, key, manners, over), daemon=True)
+        known = {u: m if isinstance(m, Manners) else Manners(m) for u, m in manners.items()}
+        serve = threading.Thread(target=_accept, args=(listener, key, known, over), daemon=True)
         serve.start()
         return _workspace(tmp_path, port, host_key, secret or secrets.token_hex(8), list(manners))
 

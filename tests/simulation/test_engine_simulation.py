@@ -113,6 +113,7 @@ class SimulatedEndpoints:
         self.most_at = Counter()
         self.faults = []
         self.during = lambda: None
+        self.stopped = 0
         self.calls = 0
         self._dice = dice
         self._clock = clock
@@ -123,6 +124,7 @@ class SimulatedEndpoints:
     def submit(self, order):
         assert order.attempt in self._log.durable, "begun before its record was durable"
         assert self._log.failed is None, "begun although the log had failed"
+        assert not self.stopped, "begun although somebody had asked to stop"
         assert order.attempt not in self.began, "an attempt id was handed out twice"
         assert msgspec.json.decode(msgspec.json.encode(order), type=Order) == order
         self.began.append(order.attempt)
@@ -210,7 +212,6 @@ class Simulation:
         )
         self.stops = dice.choice([0, 0, 0, 1, 2])
         self.stop_at = dice.randint(1, 60)
-        self.stopped = 0
         self.driver.during = self._maybe_stop
         self.ending = self.fault = None
         try:
@@ -220,8 +221,9 @@ class Simulation:
         self.events = [record.event for record in self.log.records]
 
     def _maybe_stop(self):
-        if self.stopped < self.stops and self.driver.calls >= self.stop_at + 3 * self.stopped:
-            self.stopped += 1
+        driver = self.driver
+        if driver.stopped < self.stops and driver.calls >= self.stop_at + 3 * driver.stopped:
+            driver.stopped += 1
             self.coordinator.stop("Ctrl-C")
 
 
@@ -353,8 +355,8 @@ def check_ending(simulation):
     assert not ending.state.running
     last = simulation.events[-1]
     if isinstance(last, RunPaused):
-        assert simulation.stopped
-        assert ending.exit_code == (130 if simulation.stopped == 2 else 6)
+        assert simulation.driver.stopped
+        assert ending.exit_code == (130 if simulation.driver.stopped == 2 else 6)
         doubts = {e.attempt for e in simulation.events if isinstance(e, StepInDoubt)}
         assert doubts == simulation.driver.cancelled
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,8 +12,7 @@ import typer
 from outagekit import __version__
 from outagekit.cli import drill, logs, playbooks, run, secret, trust, workspace
 from outagekit.cli.command import bug
-from outagekit.cli.render import Screen
-from outagekit.errors import OutagekitError
+from outagekit.text import visible
 
 app = typer.Typer(
     name="outagekit",
@@ -60,9 +61,23 @@ app.add_typer(logs.app, name="log", rich_help_panel="Review")
 
 
 def main() -> None:
-    """Run the command line. A fault outside of every command shows no traceback either."""
+    """Run the command line. No fault shows a traceback, wherever it is."""
+    threading.excepthook = _keep
+    sys.unraisablehook = _pass_over
     try:
         app()
-    except Exception as error:  # noqa: BLE001  (the last net)
-        Screen().error(bug(error))
-        sys.exit(OutagekitError.exit_code)
+    except Exception as error:  # noqa: BLE001  (the last net, below all that can show an error)
+        fault = bug(error)
+        with suppress(Exception):
+            sys.stderr.write(visible(f"error: {fault.message}\nhint: {fault.hint}\n"))
+        sys.exit(fault.exit_code)
+
+
+def _keep(fault: threading.ExceptHookArgs) -> None:
+    """Keep what ended a thread; whoever waits for the thread says what that means."""
+    if isinstance(fault.exc_value, Exception):
+        bug(fault.exc_value)
+
+
+def _pass_over(_fault: object) -> None:
+    """Say nothing of what an object raises while it goes away: nobody can do anything about it."""

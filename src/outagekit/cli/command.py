@@ -11,7 +11,6 @@ import functools
 import inspect
 import sys
 import time
-import traceback
 from contextvars import ContextVar
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, get_type_hints
 import typer
 
 from outagekit.cli.render import Screen
-from outagekit.errors import OutagekitError
+from outagekit.errors import OutagekitError, frames_of
+from outagekit.run.signals import signals_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 _CONTEXT = "context"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells expect it: 128 + SIGINT."""
+INTERRUPTED = {"SIGHUP": 129, "SIGTERM": 143}
+"""Exit codes after a signal outside of a run, as shells expect them; all others are a Ctrl-C's."""
+CTRL_C = 130
 
 
 _FROM_ENVIRONMENT: ContextVar[frozenset[str]] = ContextVar("from_environment", default=frozenset())
@@ -122,9 +123,11 @@ class _Guard:
         )
 
     def __enter__(self) -> None:
-        pass
+        self._signals = signals_to(_interrupt)
+        self._signals.__enter__()
 
     def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> None:
+        self._signals.__exit__(None, None, None)
         if error is None or isinstance(error, SystemExit | typer.Exit):
             return
         if isinstance(error, OutagekitError):
@@ -132,20 +135,22 @@ class _Guard:
             raise typer.Exit(error.exit_code) from None
         if isinstance(error, KeyboardInterrupt):
             self._screen.say("stopped")
-            raise typer.Exit(INTERRUPTED) from None
-        if isinstance(error, BrokenPipeError):
-            raise typer.Exit(0) from None
+            raise typer.Exit(INTERRUPTED.get(str(error), CTRL_C)) from None
         if isinstance(error, Exception):
             self._screen.error(bug(error))
             raise typer.Exit(OutagekitError.exit_code) from None
 
 
+def _interrupt(word: str) -> None:
+    """Leave the command where it is, so that it cleans up behind itself."""
+    raise KeyboardInterrupt(word)
+
+
 def bug(error: Exception) -> OutagekitError:
     """Keep what happened in a file that can be handed in, and say where it is."""
     name = f"bug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.txt"
-    report = "".join(traceback.format_exception(error, chain=True))
     return OutagekitError(
-        f"internal error ({type(error).__name__}); {_kept(name, report)}",
+        f"internal error ({type(error).__name__}); {_kept(name, frames_of(error))}",
         hint="this is a bug of outagekit, not of your playbook; please report it with that file",
     )
 

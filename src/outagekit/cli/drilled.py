@@ -52,7 +52,10 @@ def run_drill(
         desk.screen.document({**document, "score": score_document(score), "seed": seed})
     tell = desk.screen.note if score.passed and not over.ending.why else desk.screen.say
     tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
-    tell_score(desk, score)
+    if over.ending.why:
+        desk.screen.say("the drill was stopped, so there is no score")
+    else:
+        tell_score(desk, score)
     desk.screen.next(
         [
             f"outagekit log show {over.run}",

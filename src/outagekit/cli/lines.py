@@ -5,12 +5,14 @@ Subscribers of the log, as the live view is. `Narrator` knows the words, and not
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from outagekit.cli.tally import ENDING, Tally, last_line, result_line
+from outagekit.errors import OutagekitError
 from outagekit.events import (
     AgreementOverridden,
     Checkpoint,
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
 
 _FAILURE, _ORDINARY, _STEP, _COMMAND = range(4)
 """From which level on something is told: `-q`, nothing, `-v`, `-vv`."""
+
+_TICK_S: Final = 0.05
+_IDLE_TICKS: Final = 20
+"""So long nothing is written only if the log has stopped telling."""
 
 _Said = tuple[int, str]
 
@@ -120,15 +126,39 @@ class PlainView:
 class EventsView:
     """Streams every record to stdout as a line of JSON: the log's fields without `dur` and `prev`.
 
-    If nobody reads on, the run goes on.
+    If nobody reads on, the run goes on; a reader that is slow keeps nobody but itself waiting.
     """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._last_seq = -1
+        self._busy = False
+        self._fault = ""
 
     def on_records(self, records: tuple[Record, ...]) -> None:
         """Write records in one go and flush; called from the log's thread."""
-        self._screen.data(printable_json("".join(map(_json_line, records))))
+        self._busy = True
+        try:
+            self._screen.data(printable_json("".join(map(_json_line, records))))
+            self._last_seq = records[-1].seq
+        except OutagekitError as fault:
+            self._fault = fault.message
+            raise
+        finally:
+            self._busy = False
+
+    def finish(self, seq: int) -> str:
+        """Wait, as long as a reader takes its time, until record `seq` was written.
+
+        Returns why the stream is not complete, or an empty text.
+        """
+        idle = 0
+        while self._last_seq < seq and not self._fault and idle < _IDLE_TICKS:
+            time.sleep(_TICK_S)
+            idle = 0 if self._busy else idle + 1
+        if self._fault or self._last_seq >= seq:
+            return self._fault
+        return "its reader was too far behind"
 
 
 class _Fields(msgspec.Struct, frozen=True):

@@ -14,8 +14,10 @@ from outagekit.run.decide import Bounds
 from outagekit.run.lanes import LaneLimits
 
 if TYPE_CHECKING:
+    from outagekit.cli.lines import EventsView
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
+    from outagekit.cli.render import Screen
     from outagekit.events import RunId
     from outagekit.log.subscribers import OnRecords
     from outagekit.plan.model import Plan
@@ -40,15 +42,16 @@ def run_plan(
     bounds = Bounds(running=settings.concurrency, per_site=pace.per_site)
     limits = LaneLimits(lanes=settings.concurrency, connecting=settings.connecting)
     streaming = streamed.events and not screen.json
+    stream = EventsView(screen)
     with ExitStack() as views:
         subscribers: list[OnRecords] = []
         if streaming:
-            subscribers.append(EventsView(screen).on_records)
+            subscribers.append(stream.on_records)
         if screen.live:
             subscribers.append(views.enter_context(LiveView(plan, screen)).on_records)
         elif not streaming or screen.verbose:
             subscribers.append(PlainView(plan, screen).on_records)
-        return conduct(
+        over = conduct(
             plan,
             desk.places.state,
             connect,
@@ -57,7 +60,21 @@ def run_plan(
             subscribers=subscribers,
             drill=drill,
             on_open=lambda run, folder: _opened(desk, run, folder),
+            warn=screen.warn,
         )
+    if streaming:
+        _finish(stream, over, screen)
+    return over
+
+
+def _finish(stream: EventsView, over: Conducted, screen: Screen) -> None:
+    """Let the reader of the events take the last ones, unless a person does not want to wait."""
+    try:
+        why = stream.finish(over.last_seq)
+    except KeyboardInterrupt:
+        why = "nobody waited for its reader"
+    if why:
+        screen.warn(f"the stream of events is not complete, the log is: {why}")
 
 
 def _opened(desk: Desk, run: RunId, folder: Path) -> None:

@@ -119,7 +119,7 @@ def from_file(reference: SecretRef) -> str:
     """
     try:
         path = Path(reference.value).expanduser()
-        with open(path, "rb", opener=_at_once) as file:
+        with open(path, "rb", opener=at_once) as file:
             _check_private(reference, os.fstat(file.fileno()))
             content = file.read(MAX_SECRET_BYTES + 1)
     except (OSError, RuntimeError) as error:
@@ -128,7 +128,7 @@ def from_file(reference: SecretRef) -> str:
     return _decoded(content, reference)
 
 
-def _at_once(path: str, flags: int) -> int:
+def at_once(path: str, flags: int) -> int:
     """Open without waiting: a named pipe in a secret's place must not hold the run."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 

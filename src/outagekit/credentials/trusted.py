@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from datetime import UTC
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from filelock import FileLock, Timeout
 
+from outagekit.credentials.sources import at_once
 from outagekit.errors import InvalidInput, Refused
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class TrustedDigests:
     def all(self) -> dict[str, Trust]:
         """Return all that was trusted, by digest, oldest first."""
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=at_once) as file:
                 self._check_private(os.fstat(file.fileno()))
                 content = file.read()
         except FileNotFoundError:
@@ -84,6 +86,8 @@ class TrustedDigests:
         new.replace(self._path)
 
     def _check_private(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidInput(f"{self._path} cannot be used: it is no regular file")
         # Windows has no such bits; there the access list of the folder decides.
         if sys.platform == "win32":
             return

@@ -16,7 +16,7 @@ import filelock
 import msgspec
 
 from outagekit.errors import LogUnwritable
-from outagekit.log.file import write_durably
+from outagekit.log.file import open_regular, write_durably
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def current_user() -> str:
 def read_owner(folder: Path) -> Owner | None:
     """Return who holds or last held a run folder, or None if that cannot be read."""
     try:
-        with (folder / OWNER_NAME).open("rb") as file:
+        with open_regular(folder / OWNER_NAME) as file:
             return msgspec.json.decode(file.read(_MAX_OWNER_BYTES), type=Owner)
     except (OSError, ValueError, RecursionError):
         return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from outagekit.errors import OutagekitError
 from outagekit.events import AnyEvent, Checkpoint, Record, RunId
 from outagekit.log.file import LogFile, OpenLog, write_all
 from outagekit.log.record import encode_event, encode_line, seed
@@ -90,7 +89,7 @@ class Tail:
             self._file = opener(self._path, create=False)
             self._append_word(failed, start)
             self._file.close()
-        except (OSError, OutagekitError):
+        except Exception:  # noqa: BLE001  (it is the last thing this thread does)
             return False
         return True
 

@@ -97,7 +97,9 @@ class Coordinator:
         spool: Callable[[str], str],
         bounds: Bounds | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
+        """`warn` is told, at once, what no record can tell any more."""
         self._plan = plan
         self._run = run
         self._log = log
@@ -105,6 +107,7 @@ class Coordinator:
         self._spool = spool
         self._bounds = bounds or Bounds()
         self._now_ns = now_ns
+        self._warn = warn
         self._state = begin(plan)
         self._orders: dict[AttemptId, tuple[Order, Start]] = {}
         self._heard: deque[Report] = deque()
@@ -239,6 +242,9 @@ class Coordinator:
 
     def _halt(self, fault: LogUnwritable) -> LogUnwritable:
         """Wait for what runs, within its deadlines, and name what the log could not take."""
+        if self._orders:
+            running = count(len(self._orders), "running step")
+            self._warn(f"{fault.message}: {running} may end, nothing else begins")
         lost: list[str] = []
         reports: Sequence[Report] = tuple(self._heard)
         while self._orders and not self._abort_asked:

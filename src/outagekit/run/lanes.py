@@ -12,14 +12,13 @@ import queue
 import secrets
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from outagekit.errors import OutagekitError
+from outagekit.errors import OutagekitError, frames_of
 from outagekit.events import AttemptId, EndpointId, FailureKind, end_state_of
 from outagekit.evidence import EvidenceStore
 from outagekit.run.execute import Bench, execute
@@ -168,7 +167,7 @@ class Lanes:
         path = self._folder / f"bug-{secrets.token_hex(4)}.txt"
         try:
             path.touch(mode=0o600)
-            path.write_text("".join(traceback.format_tb(fault.__traceback__)), encoding="utf-8")
+            path.write_text(frames_of(fault), encoding="utf-8")
         except OSError:
             return ""
         return f", see {path.name} in the run's folder"

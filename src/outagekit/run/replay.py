@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from outagekit.errors import LogDamaged, NothingMatched
-from outagekit.events import EndState
+from outagekit.events import EndState, PlanFrozen
 from outagekit.log.folder import find_run
 from outagekit.log.reader import read_records
 from outagekit.plan.store import thaw
@@ -28,8 +29,17 @@ def replay(folder: Path) -> State:
         raise LogDamaged(f"the plan of {folder.name} cannot be read: {error}") from error
     state = begin(thaw(files))
     for record in read_records(folder / "log.jsonl"):
+        if isinstance(record.event, PlanFrozen):
+            _require_same(files, record.event)
         state = fold(state, record)
     return state
+
+
+def _require_same(files: Mapping[str, bytes], frozen: PlanFrozen) -> None:
+    """Refuse a plan that is sound in itself, but another run's."""
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != frozen.files.get(name):
+            raise LogDamaged(f"{name} is not the one this run was opened with")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,28 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WORDS = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 
 
+class StopRequests:
+    """Wishes to stop, kept until there is somebody to hear them."""
+
+    def __init__(self) -> None:
+        self._asked: list[str] = []
+        self._hear: Callable[[str], None] | None = None
+
+    def ask(self, why: str) -> None:
+        """Take a wish; safe to call from a signal handler."""
+        self._asked.append(why)
+        self._pass_on()
+
+    def heard_by(self, hear: Callable[[str], None]) -> None:
+        """Tell `hear` every wish, also those from before, each once."""
+        self._hear = hear
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._hear is not None and self._asked:
+            self._hear(self._asked.pop(0))
+
+
 @contextmanager
 def signals_to(stop: Callable[[str], None]) -> Iterator[None]:
     """Send Ctrl-C and the system's requests to end to `stop`, with a word for people.

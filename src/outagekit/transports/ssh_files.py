@@ -255,17 +255,22 @@ def _read(transfer: _Transfer, sftp: paramiko.SFTPClient, local: int, max_bytes:
 def _pieces(
     transfer: _Transfer, sftp: paramiko.SFTPClient, path: str, *, max_bytes: int | None = None
 ) -> Iterator[bytes]:
+    left = 0
     with sftp.open(path, "r") as remote:
         if max_bytes is not None:
             # The name may lead elsewhere by now.
-            _check_regular(transfer, remote.stat(), max_bytes)
+            found = remote.stat()
+            _check_regular(transfer, found, max_bytes)
+            left = found.st_size or 0
         remote.MAX_REQUEST_SIZE = _READ_BYTES
-        while True:
-            transfer.keep_time()
-            data = remote.read(_READ_BYTES)
-            if not data:
-                return
+        transfer.keep_time()
+        while data := remote.read(_READ_BYTES):
+            left -= len(data)
             yield data
+            transfer.keep_time()
+    if left > 0:
+        detail = f"{transfer.shown} ended {left} bytes before the size it was said to have"
+        raise _Stop(FailureKind.PROTOCOL, detail)
 
 
 def _check_regular(transfer: _Transfer, found: paramiko.SFTPAttributes, max_bytes: int) -> None:
