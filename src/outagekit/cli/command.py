@@ -123,11 +123,24 @@ class _Guard:
         )
 
     def __enter__(self) -> None:
-        self._signals = signals_to(_interrupt)
+        self._leaving = False
+        self._signals = signals_to(self._interrupt)
         self._signals.__enter__()
 
     def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> None:
-        self._signals.__exit__(None, None, None)
+        self._leaving = True
+        try:
+            self._end(error)
+        finally:
+            self._signals.__exit__(None, None, None)
+
+    def _interrupt(self, word: str) -> None:
+        """Leave the command where it is; what cleans up behind it is not interrupted again."""
+        if not self._leaving:
+            self._leaving = True
+            raise KeyboardInterrupt(word)
+
+    def _end(self, error: BaseException | None) -> None:
         if error is None or isinstance(error, SystemExit | typer.Exit):
             return
         if isinstance(error, OutagekitError):
@@ -139,11 +152,6 @@ class _Guard:
         if isinstance(error, Exception):
             self._screen.error(bug(error))
             raise typer.Exit(OutagekitError.exit_code) from None
-
-
-def _interrupt(word: str) -> None:
-    """Leave the command where it is, so that it cleans up behind itself."""
-    raise KeyboardInterrupt(word)
 
 
 def bug(error: Exception) -> OutagekitError:
