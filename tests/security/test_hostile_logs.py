@@ -12,9 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
-from outagekit.cli.app import app
 from outagekit.events import EndState, Note, RunId, RunOpened, StepFinished
 from outagekit.log.record import decode_line, encode_event, seed
 
@@ -62,16 +60,11 @@ def hostile_events(controls):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OUTAGEKIT_STATE", str(tmp_path / "state"))
-
+def call(call_in, tmp_path):
     def run(*words):
-        result = CliRunner().invoke(app, list(words))
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        assert "Traceback" not in result.output
-        assert "internal error" not in result.output
-        return result
+        ran = call_in(tmp_path, *words)
+        ran.require_calm()
+        return ran
 
     return run
 
@@ -92,9 +85,9 @@ def test_nothing_in_a_log_reaches_the_screen_as_it_is(call, folder, controls):
     for words in (("list",), ("show",), ("verify",)):
         for more in ((), ("--json",), ("-vv",)):
             shown = call("log", *words, *more)
-            assert shown.exit_code == 0, shown.output
-            require_harmless(shown.output)
-    assert json.loads(call("log", "show", "--json").stdout)[1]["event"]["detail"] == controls
+            assert shown.code == 0, shown.spoken()
+            require_harmless(shown.spoken())
+    assert json.loads(call("log", "show", "--json").out)[1]["event"]["detail"] == controls
 
 
 @pytest.fixture(params=["UTC0", "WEST12", "EAST-14"])
@@ -117,9 +110,9 @@ def test_a_record_whose_time_is_none_is_still_shown(call, folder, at):
     events = hostile_events("words")
     (folder / "log.jsonl").write_bytes(sealed(*events, at=at))
     shown = call("log", "show")
-    assert shown.exit_code == 0
-    assert "words" in shown.stdout
-    require_harmless(shown.output)
+    assert shown.code == 0
+    assert "words" in shown.out
+    require_harmless(shown.spoken())
 
 
 NO_LOGS = {
@@ -140,25 +133,25 @@ def test_what_is_no_log_of_ours_is_damage_and_not_torn(call, folder, content):
     (folder / "log.jsonl").write_bytes(content)
     for words in ("show", "verify"):
         shown = call("log", words)
-        assert shown.exit_code == 9, shown.output
-        require_harmless(shown.output)
-    assert "damaged" in call("log", "list").stdout
+        assert shown.code == 9, shown.spoken()
+        require_harmless(shown.spoken())
+    assert "damaged" in call("log", "list").out
 
 
 @pytest.mark.parametrize("tail", [b"", b"\0" * 5000, b'{"v":1,"se', b'{"v":\0\0\0'])
 def test_a_first_record_that_the_power_cut_is_torn_and_no_damage(call, folder, tail):
     (folder / "log.jsonl").write_bytes(tail)
-    assert call("log", "verify").exit_code == 0
+    assert call("log", "verify").code == 0
 
 
 def test_an_unknown_event_of_a_newer_version_is_named_and_the_chain_still_holds(call, folder):
     later = {"event": "zz\x1b[31m", "x": 1}
     (folder / "log.jsonl").write_bytes(sealed(*hostile_events("w"), later))
-    assert call("log", "verify").exit_code == 0
+    assert call("log", "verify").code == 0
     shown = call("log", "show")
-    assert shown.exit_code == 9
-    assert "newer version" in shown.output
-    require_harmless(shown.output)
+    assert shown.code == 9
+    assert "newer version" in shown.spoken()
+    require_harmless(shown.spoken())
 
 
 def vouching(path):
@@ -206,7 +199,7 @@ def test_verify_waits_for_no_pipe_and_reads_no_device_in_an_evidence_files_place
 ):
     (folder / "log.jsonl").write_bytes(vouching("thing"))
     make(folder / "thing")
-    assert call("log", "verify").exit_code == 9
+    assert call("log", "verify").code == 9
 
 
 @pytest.mark.parametrize(
@@ -214,7 +207,7 @@ def test_verify_waits_for_no_pipe_and_reads_no_device_in_an_evidence_files_place
 )
 def test_verify_leaves_the_run_folder_for_no_name_in_a_log(call, folder, path):
     (folder / "log.jsonl").write_bytes(vouching(path))
-    assert call("log", "verify").exit_code == 9
+    assert call("log", "verify").code == 9
 
 
 @only_posix
@@ -225,8 +218,8 @@ def test_nothing_beside_a_log_makes_a_look_at_it_hang(call, folder, make, name):
     make(folder / name)
     for words in ("list", "show", "verify"):
         shown = call("log", words)
-        assert shown.exit_code in {0, 9}
-        require_harmless(shown.output)
+        assert shown.code in {0, 9}
+        require_harmless(shown.spoken())
 
 
 @only_posix
@@ -249,11 +242,11 @@ def test_junk_among_the_runs_hides_none_of_them_and_is_never_the_last(call, fold
         (runs / os.fsdecode(b"zz\xff\xfe")).mkdir()
         (runs / os.fsdecode(b"zz\xff\xfe") / "log.jsonl").write_bytes(b"x")
     shown = call("log", "list")
-    assert shown.exit_code == 0
-    assert RUN in shown.stdout
-    require_harmless(shown.output)
-    assert json.loads(call("log", "list", "--json").stdout)[0]["run"] == RUN
-    assert call("log", "verify", "last").exit_code == 0
+    assert shown.code == 0
+    assert RUN in shown.out
+    require_harmless(shown.spoken())
+    assert json.loads(call("log", "list", "--json").out)[0]["run"] == RUN
+    assert call("log", "verify", "last").code == 0
 
 
 def test_a_run_of_another_user_hides_none_of_ours(call, folder, tmp_path, monkeypatch):
@@ -278,8 +271,8 @@ def test_a_run_of_another_user_hides_none_of_ours(call, folder, tmp_path, monkey
     monkeypatch.setattr(Path, "is_file", looked_at)
     monkeypatch.setattr(os, "open", opened)
     shown = call("log", "list", "--json")
-    assert shown.exit_code == 0
-    standing = {run["run"]: run["standing"] for run in json.loads(shown.stdout)}
+    assert shown.code == 0
+    standing = {run["run"]: run["standing"] for run in json.loads(shown.out)}
     assert standing == {locked.name: "unreadable", RUN: "open"}
 
 
