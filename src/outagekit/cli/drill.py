@@ -118,8 +118,10 @@ def _fleet(
 
     from outagekit.lab.faults import parse_faults
     from outagekit.lab.fleet import Fleet
+    from outagekit.run.signals import signals_to
 
-    with ExitStack() as stack:
+    stack = ExitStack()
+    try:
         if folder is None:
             scratch = tempfile.TemporaryDirectory(prefix="outagekit-drill-")
             folder = Path(stack.enter_context(scratch))
@@ -132,3 +134,7 @@ def _fleet(
             params=params,
         )
         yield stack.enter_context(started)
+    finally:
+        # It is short, and a folder that is half removed would stay for ever.
+        with signals_to(lambda _why: None):
+            stack.close()

@@ -1,7 +1,7 @@
 """A fleet of simulated endpoints for one playbook: machines, servers, inventory and trust.
 
 It opens sockets on loopback only, resolves no secret, and writes into one folder: the key that
-logs in, and the host keys the endpoints are trusted by. Use:
+logs in, and the host keys and machine ids the endpoints are trusted by. Use:
 
     with Fleet.start(playbook, endpoints=40, seed=1, folder=folder) as fleet:
         ...  # run a plan over fleet.inventory, trusting fleet.trust_folder
@@ -11,6 +11,7 @@ logs in, and the host keys the endpoints are trusted by. Use:
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -124,16 +125,20 @@ class Fleet:
         login_key = new_key_file(key_file)
         endpoints: list[Endpoint] = []
         trusted: dict[str, list[str]] = {}
+        pins: dict[str, dict[str, str]] = {}
         for identity, place in places.items():
             host_key = new_key()
             port = self._server.add_machine(self.machines[identity], host_key, login_key)
             line = f"[{LOOPBACK}]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
             trusted.setdefault(place.client, []).append(line)
+            pins.setdefault(place.client, {})[place.name] = self.machines[identity].machine_id
             endpoints.append(self._endpoint(place, port))
         for client, lines in trusted.items():
             folder = self.trust_folder / client
             folder.mkdir(mode=_PRIVATE_FOLDER, parents=True)
             (folder / "known_hosts").write_text("".join(lines), "ascii", newline="\n")
+            # Pinned beforehand: a run that is over must not write into a folder that is removed.
+            (folder / "machines.json").write_text(json.dumps(pins[client]), "ascii")
         self.inventory = _inventory(endpoints, key_file)
         self._server.start()
 
