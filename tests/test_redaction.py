@@ -248,13 +248,6 @@ def test_a_value_nested_without_end_is_cut_off():
     assert "[nested too deep]" in str(Redactor().clean_value(value))
 
 
-def test_combined_redactors_hide_what_either_hides():
-    redactor = Redactor.combined(
-        Redactor([Secret("a", "aaaa-1")]), Redactor([Secret("b", "bbbb-2")])
-    )
-    assert redactor.clean("aaaa-1 bbbb-2") == "[secret a] [secret b]"
-
-
 def test_without_secrets_text_passes_at_once():
     stream = Redactor([Secret("empty", "")]).stream()
     assert stream.feed("abc") == "abc"

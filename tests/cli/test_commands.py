@@ -393,6 +393,18 @@ def test_a_key_file_that_is_not_there_is_one_fault_before_anything_runs(call, la
     assert list_runs(Path("state")) == ()
 
 
+def test_a_secret_too_short_to_be_hidden_everywhere_is_warned_of(call, lab, monkeypatch):
+    monkeypatch.setenv("SHORT_WORD", "ab1")
+    path = Path("inventory/acme.yaml")
+    path.write_text(
+        path.read_text().replace("    user:", "    password: env:SHORT_WORD\n    user:")
+    )
+    called = call("ping", "--client", "acme", "--limit", "all", "--state-dir", "state")
+    assert "password" in called.err
+    assert "fewer than 6 characters" in " ".join(called.err.split())
+    assert "ab1" not in called.err + called.out
+
+
 def test_what_is_not_executed_yet_is_refused_by_plan_not_ignored(call, lab):
     Path("playbooks/later.yaml").write_text(
         "outagekit: 1\ntitle: Later\ntargets: all\nsteps:\n  - {id: again, reboot: 15m}\n"

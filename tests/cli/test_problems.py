@@ -10,7 +10,6 @@ from outagekit.cli.problems import (
     closing_line,
     problem_lines,
     problems_document,
-    problems_text,
 )
 from outagekit.errors import Problem
 from outagekit.text import visible_line
@@ -95,12 +94,6 @@ def test_the_closing_line_counts_problems_files_and_warnings():
     assert closing_line([*faults, lint]).plain == "3 problems in 2 files, 1 warning"
     assert closing_line([lint]).plain == "1 warning in 1 file"
     assert closing_line([]).plain == "no problems"
-
-
-def test_plain_text_has_every_problem_and_the_count():
-    text = problems_text([problem(), problem(line=9)], folder=HERE)
-    assert text.count("unknown key") == 2
-    assert text.endswith("2 problems in 1 file\n")
 
 
 def test_a_document_holds_every_field():

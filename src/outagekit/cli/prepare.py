@@ -221,6 +221,7 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
         vault.prepare(each.reference, client=each.client, label=each.label)
+        _warn_of_short(desk, each, vault)
     trust = trust_store(desk)
     _offer_adhoc_keys(desk, trust, endpoints)
 
@@ -228,6 +229,19 @@ def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
         return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
 
     return Access(trust=trust, resolve_secret=resolve)
+
+
+def _warn_of_short(desk: Desk, each: NeededSecret, vault: Vault) -> None:
+    """Say of a secret that is too short to be hidden everywhere; a command's comes too late."""
+    from outagekit.redaction import Redactor, Secret
+
+    if each.reference.kind == "cmd":
+        return
+    value = vault.resolve(
+        each.reference, client=each.client, endpoint=each.endpoint, label=each.label
+    )
+    for warning in Redactor([Secret(each.label, value)]).warnings:
+        desk.screen.warn(warning)
 
 
 def _require_key_files(desk: Desk, endpoints: Sequence[Endpoint]) -> None:

@@ -49,12 +49,6 @@ def closing_line(problems: Sequence[Problem]) -> Text:
     return Text(f"{count(len(faults), 'problem')} in {files}{more}", "bold")
 
 
-def problems_text(problems: Sequence[Problem], *, folder: Path | None = None) -> str:
-    """Return the problems and their number as plain text, lines ended by newlines."""
-    lines = (*problem_lines(problems, folder=folder), closing_line(problems))
-    return "".join(f"{line.plain}\n" for line in lines)
-
-
 def problems_document(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return the problems for JSON: `path line column message hint source warning`."""
     return [

@@ -43,11 +43,10 @@ def terminal_prompt() -> Prompt | None:
 class _Slot:
     """One secret of the vault: resolved by the first thread that needs it, the others wait."""
 
-    __slots__ = ("error", "label", "lock", "value")
+    __slots__ = ("error", "lock", "value")
 
-    def __init__(self, label: str) -> None:
+    def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.label = label
         self.value: str | None = None
         self.error: OutagekitError | None = None
 
@@ -95,7 +94,7 @@ class Vault:
         """
         apart = {"cmd": endpoint, "prompt": label}.get(reference.kind, "")
         with self._lock:
-            slot = self._slots.setdefault((reference, client, apart), _Slot(label))
+            slot = self._slots.setdefault((reference, client, apart), _Slot())
         with slot.lock:
             if slot.error is not None:
                 raise type(slot.error)(slot.error.message, hint=slot.error.hint)
@@ -108,12 +107,6 @@ class Vault:
                     slot.error = None if reference.kind == "cmd" else error
                     raise
             return slot.value
-
-    def resolved(self) -> tuple[tuple[str, str], ...]:
-        """Return label and value of each secret given out so far: what a redactor must hide."""
-        with self._lock:
-            slots = tuple(self._slots.values())
-        return tuple((slot.label, slot.value) for slot in slots if slot.value is not None)
 
     def _find(self, reference: SecretRef, *, client: str, endpoint: str, label: str) -> str:
         match reference.kind:

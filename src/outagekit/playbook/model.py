@@ -7,7 +7,7 @@ seconds (`_s`). How a playbook is written is docs/playbook-reference.md.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,7 +29,6 @@ Phase = Literal[
 ]
 Origin = Literal["shipped", "workspace", "outside", "typed"]
 """Where a playbook comes from; `typed` was made of words on a command line."""
-PHASES: tuple[Phase, ...] = get_args(Phase)
 ValueType = Literal["text", "bool", "int", "number", "datetime", "list"]
 Account = Literal["login", "root", "system"]
 OnDoubt = Literal["probe", "rerun", "ask", "skip"]

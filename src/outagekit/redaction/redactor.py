@@ -60,11 +60,6 @@ class Redactor:
         self.longest = max(lengths, default=1)
         """Characters in the longest spelling; a short secret counts its right neighbour too."""
 
-    @classmethod
-    def combined(cls, *redactors: Redactor) -> Redactor:
-        """Return one that hides what any of the given ones hides."""
-        return cls(secret for redactor in redactors for secret in redactor._secrets)  # noqa: SLF001
-
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each secret too short to be hidden everywhere."""
