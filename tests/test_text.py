@@ -6,7 +6,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outagekit.text import (
@@ -121,6 +121,9 @@ def test_text_at_the_limit_is_whole_and_beyond_it_cut_in_two():
     assert head_and_tail("", 0) == ("", "")
 
 
+@example("0" + "\u0800" * 6, 18)
+@example("00" + "\u0800" * 5, 16)
+@example("\u6f22" * 4000, 8192)  # fewer characters than half the limit, more bytes than all of it
 @given(ANY_TEXT, st.integers(0, 80))
 def test_head_and_tail_are_the_ends_of_the_text_within_their_halves(text, limit):
     head, tail = head_and_tail(text, limit)

@@ -113,11 +113,11 @@ def head_and_tail(text: str, limit_bytes: int = 8192) -> tuple[str, str]:
         return text, ""
     half = max(limit_bytes // 2, 0)
     head = _encoded(text[:half])
-    tail = _encoded(text[len(text) - half :])
-    end = half
+    tail = _encoded(text[max(len(text) - half, 0) :])
+    end = min(half, len(head))
     while end < len(head) and _continues(head[end]):
         end -= 1
-    start = len(tail) - half
+    start = max(len(tail) - half, 0)
     while start < len(tail) and _continues(tail[start]):
         start += 1
     return _decoded(head[:end]), _decoded(tail[start:])
