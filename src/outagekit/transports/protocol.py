@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long each phase may take, in seconds. Source: DESIGN §9."""
+    """How long each phase of a connection may take, in seconds."""
 
     resolve_s: float = 5.0
     connect_s: float = 10.0
