@@ -244,38 +244,14 @@ def test_one_machine_without_any_inventory(workspace, machines, tmp_path, monkey
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
+    playbook = str(workspace / "playbooks" / "mark.yaml")
+    host = f"{USER}@{ADDRESSES[0]}:{machines.port}"
+    words = ["run", playbook, "--yes", "--json", "--host", host, "--os", "linux"]
+    words += ["--key", str(plain.private), "-p", f"folder={tmp_path}"]
     try:
-        ran = outagekit(
-            "run",
-            str(workspace / "playbooks" / "mark.yaml"),
-            "--yes",
-            "--json",
-            "--host",
-            f"{USER}@{ADDRESSES[0]}:{machines.port}",
-            "--os",
-            "linux",
-            "--key",
-            str(plain.private),
-            "-p",
-            f"folder={tmp_path}",
-        )
-        assert ran.returncode == 10
-        trusted = outagekit("playbooks", "trust", str(workspace / "playbooks" / "mark.yaml"), "-y")
-        assert trusted.returncode == 0
-        ran = outagekit(
-            "run",
-            str(workspace / "playbooks" / "mark.yaml"),
-            "--yes",
-            "--json",
-            "--host",
-            f"{USER}@{ADDRESSES[0]}:{machines.port}",
-            "--os",
-            "linux",
-            "--key",
-            str(plain.private),
-            "-p",
-            f"folder={tmp_path}",
-        )
+        assert outagekit(*words).returncode == 10
+        assert outagekit("playbooks", "trust", playbook, "-y").returncode == 0
+        ran = outagekit(*words)
     finally:
         authorized.write_text(before)
     assert ran.returncode == 0, ran.stderr

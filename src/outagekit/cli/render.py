@@ -304,6 +304,7 @@ def _same(answer: str, expected: str) -> bool:
 def _builtin(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
+    # The way a hook tells msgspec that it does not know a type.
     raise NotImplementedError(f"a {type(value).__name__} has no form in JSON")
 
 
