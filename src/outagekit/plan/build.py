@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,18 +17,42 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from outagekit.errors import InvalidInput, NothingMatched, Problem
-from outagekit.events import OperatingSystem
+from outagekit.events import EndpointId, OperatingSystem, StepId
 from outagekit.inventory.model import Client, Endpoint
 from outagekit.plan.allowed import Permission, override_of, refusals, remaining
 from outagekit.plan.model import Plan, Stage
 from outagekit.plan.not_yet import refuse_not_yet
+from outagekit.plan.spread import endpoints_of, pounce_chain, with_survey
 from outagekit.plan.store import digest_of
-from outagekit.playbook.model import LANGUAGES_OF, Playbook, RunScript, Script, Step, WaitScript
+from outagekit.playbook.model import (
+    LANGUAGES_OF,
+    Phase,
+    Playbook,
+    Rollout,
+    RunScript,
+    Script,
+    Step,
+    WaitScript,
+)
 from outagekit.text import count, fold_list
 
 _T = TypeVar("_T")
 _DIGITS = re.compile(r"([0-9]+)")
 _SYSTEMS: Final = tuple(LANGUAGES_OF)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a plan is meant to be executed; part of the plan and of its digest."""
+
+    dry_run: bool = False
+    undo_on_failure: bool = False
+    undoes: str = ""
+    handed: dict[StepId, dict[EndpointId, dict[str, Any]]] | None = None
+    """See `Plan.handed`."""
+
+
+LIVE: Final = Mode()
 
 
 def build_plan(
@@ -38,6 +63,7 @@ def build_plan(
     clients: Mapping[str, Client],
     selection: str = "",
     overrides: Sequence[Permission] = (),
+    mode: Mode = LIVE,
 ) -> Plan:
     """Return the plan: what would happen, to whom, in which order, and what is refused.
 
@@ -53,27 +79,47 @@ def build_plan(
     used = used_clients(chosen, clients)
     refuse_not_yet(playbook, chosen, {client.client: client for client in used})
     _refuse_missing_scripts(playbook, chosen)
-    refused = refusals(playbook.steps, used)
+    refused = refusals(_as_executed(playbook.steps, mode), used)
     given = tuple(override_of(permission, refused) for permission in overrides)
+    playbook, alone = (playbook, ()) if mode.dry_run else with_survey(playbook)
+    rollout = playbook.rollout or Rollout()
     plan = Plan(
         playbook=playbook,
         params=dict(params),
         selection=selection,
         clients=used,
         endpoints=chosen,
-        stages=stages_of(playbook.steps),
+        stages=stages_of(playbook.steps, alone=alone),
         refusals=remaining(refused, given),
         overrides=given,
+        first=endpoints_of(rollout.first, chosen),
+        apart=endpoints_of(rollout.apart, chosen),
+        pounce=pounce_chain(playbook, rollout.pounce),
+        dry_run=mode.dry_run,
+        undo_on_failure=mode.undo_on_failure,
+        handed=mode.handed,
+        undoes=mode.undoes,
     )
     return msgspec.structs.replace(plan, digest=digest_of(plan))
 
 
-def stages_of(steps: Iterable[Step]) -> tuple[Stage, ...]:
+def _as_executed(steps: Sequence[Step], mode: Mode) -> Sequence[Step]:
+    """Return the steps with what they need: in a dry run a change is only looked at."""
+    if not mode.dry_run:
+        return steps
+    return [msgspec.structs.replace(s, needs=("diagnose",)) if s.changes else s for s in steps]
+
+
+def stages_of(steps: Iterable[Step], *, alone: Collection[StepId] = ()) -> tuple[Stage, ...]:
     """Return the steps cut into stages: consecutive steps of one phase.
 
-    A step that happens once per client or run is a stage of its own.
+    A step that happens once per client or run is a stage of its own, and so are those in `alone`.
     """
-    groups = groupby(steps, key=lambda step: (step.phase, step.id if step.once else None))
+
+    def group_of(step: Step) -> tuple[Phase, StepId | None]:
+        return step.phase, step.id if step.once or step.id in alone else None
+
+    groups = groupby(steps, key=group_of)
     stages = []
     for number, ((phase, _), group) in enumerate(groups, 1):
         members = tuple(group)
@@ -83,6 +129,7 @@ def stages_of(steps: Iterable[Step]) -> tuple[Stage, ...]:
                 phase=phase,
                 steps=tuple(step.id for step in members),
                 changes=any(step.changes for step in members),
+                once=members[0].once,
             )
         )
     return tuple(stages)

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from outagekit.events import StepId
+from outagekit.events import EndpointId, StepId
 from outagekit.inventory.model import Client, Credential, Endpoint, Site
-from outagekit.playbook.model import Phase, Playbook, Step
+from outagekit.playbook.model import Once, Phase, Playbook, Rollout, Step
+
+DEFAULT_ROLLOUT = Rollout()
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +30,8 @@ class Stage(Value, frozen=True):
     phase: Phase
     steps: tuple[StepId, ...]
     changes: bool
+    once: Once | None = None
+    """Set for a stage of one step that happens here, once per client or run."""
 
 
 class Override(Value, frozen=True):
@@ -65,8 +69,28 @@ class Plan(Value, frozen=True):
     stages: tuple[Stage, ...]
     refusals: tuple[Refusal, ...] = ()
     overrides: tuple[Override, ...] = ()
+    first: tuple[EndpointId, ...] = ()
+    """Who goes into the first waves, by the rollout's `first`; in the order of `endpoints`."""
+    apart: tuple[EndpointId, ...] = ()
+    """Of these one client never has two in a wave."""
+    pounce: tuple[StepId, ...] = ()
+    """What a boot-looping endpoint gets before anything else: the rollout's step, and before it
+    the steps whose values it needs."""
+    dry_run: bool = False
+    """Only read steps and checks are executed."""
+    undo_on_failure: bool = False
+    """An endpoint that fails has its changed steps taken back at once."""
+    handed: dict[StepId, dict[EndpointId, dict[str, Any]]] | None = None
+    """For the undo of an earlier run: to whom a step applies, with the values it was done with."""
+    undoes: str = ""
+    """The earlier run this plan takes back, or empty."""
     digest: str = ""
     """SHA-256 of the plan as JSON without this field and without where files lie."""
+
+    @property
+    def rollout(self) -> Rollout:
+        """How changes spread; a playbook that does not say so gets the careful default."""
+        return self.playbook.rollout or DEFAULT_ROLLOUT
 
     @property
     def steps(self) -> tuple[Step, ...]:

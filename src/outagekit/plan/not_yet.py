@@ -12,25 +12,12 @@ from typing import Final
 
 from outagekit.errors import NotYet, Problem
 from outagekit.inventory.model import Client, Endpoint
-from outagekit.playbook.model import (
-    Action,
-    Approve,
-    Later,
-    Manual,
-    Playbook,
-    Reboot,
-    Step,
-)
+from outagekit.playbook.model import Later, Playbook, Step
 from outagekit.text import count, fold_list
 
 INVENTORY: Final = Path("inventory")
 """Where problems of endpoints are said to be: a plan knows no inventory file."""
 _NAMES = 10
-_ACTIONS: Final[Mapping[type[Action], str]] = {
-    Reboot: "reboot",
-    Manual: "manual",
-    Approve: "approve",
-}
 
 
 def refuse_not_yet(
@@ -52,9 +39,6 @@ def refuse_not_yet(
 
 def _in_playbook(playbook: Playbook) -> Iterator[Problem]:
     path = Path(playbook.path or playbook.name)
-    if playbook.rollout is not None:
-        hint = "without it all endpoints take a step at the same time"
-        yield Problem(path, 0, 0, "`rollout` is not executed yet", hint)
     for step in playbook.steps:
         for name in _of_step(step):
             message = f"step {step.id}: `{name}` is not executed yet"
@@ -64,16 +48,6 @@ def _in_playbook(playbook: Playbook) -> Iterator[Problem]:
 def _of_step(step: Step) -> Iterator[str]:
     if isinstance(step.action, Later):
         yield step.action.name
-    elif type(step.action) in _ACTIONS:
-        yield _ACTIONS[type(step.action)]
-    if step.once is not None:
-        yield f"once: {step.once}"
-    if step.always:
-        yield "always"
-    if step.detach:
-        yield "detach"
-    if step.on_doubt is not None:
-        yield f"on_doubt: {step.on_doubt}"
     if step.account in {"root", "system"}:
         yield f"as: {step.account}"
 

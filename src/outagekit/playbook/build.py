@@ -197,7 +197,7 @@ class PlaybookBuilder:
                 self._findings.add((*loc, index), "a wave of nobody")
         return model.Rollout(
             first=data.first,
-            waves=tuple(data.waves),
+            waves=tuple(data.waves) or model.Rollout().waves,
             pause=data.pause,
             bake_s=data.bake,
             gate=_gate(data.gate) if data.gate else model.Gate(),

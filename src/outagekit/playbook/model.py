@@ -180,6 +180,8 @@ class Step(Value, frozen=True, kw_only=True):
     verify: Script | None = None
     """True after the action: the step is `changed` (or `ok` for a read)."""
     undo: Script | None = None
+    verify_wants: bool = True
+    """What `verify` must say. An undo is proven by the check of what it took back being false."""
     when: str | None = None
     with_: dict[str, Any] = {}
     """Name -> expression (text) or literal (anything else)."""
@@ -200,6 +202,11 @@ class Step(Value, frozen=True, kw_only=True):
     def changes(self) -> bool:
         """Whether the step is meant to alter the endpoint."""
         return self.risk != "read"
+
+    @property
+    def local(self) -> bool:
+        """Whether nothing of the step happens on an endpoint: a person or this machine does it."""
+        return isinstance(self.action, Manual | Approve | Later)
 
 
 class Param(Value, frozen=True, kw_only=True):
@@ -229,7 +236,7 @@ class Rollout(Value, frozen=True, kw_only=True):
 
     first: str | None = None
     """Selector of those who go first."""
-    waves: tuple[str, ...] = ()
+    waves: tuple[str, ...] = ("1", "25%", "100%")
     """Cumulative sizes, plain or percent."""
     pause: Literal["none", "first", "each"] = "none"
     bake_s: float = 0.0

@@ -7,11 +7,11 @@ references that the executing side resolves.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, StepId
+from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, Purpose, StepId
 from outagekit.inventory.model import Endpoint
 from outagekit.plan.model import Plan
 from outagekit.playbook.model import (
@@ -35,11 +35,19 @@ class Order(Message, frozen=True):
 
     attempt: AttemptId
     target: Target
+    purpose: Purpose = "do"
+    """`do` all of it; `probe` and `recheck`: verify (or check) only, and without either see that
+    the endpoint answers; `undo`: the undo, then its proof; `foresee`: check only."""
     step: StepId
     action: AnyAction
     """Scripts in it have exactly the variant for the endpoint's system."""
     check: Code | None = None
     verify: Code | None = None
+    verify_wants: bool = True
+    """What `verify` must say."""
+    undo: Code | None = None
+    detach: str = ""
+    """Id under which the script is started and left running; the same id only re-attaches."""
     changes: bool = False
     """Whether the step is meant to alter the endpoint: `changed` instead of `ok`."""
     values: dict[str, Any] = {}
@@ -97,9 +105,31 @@ class Finished(Message, frozen=True):
     detail: str = ""
     duration_ms: int = 0
     result: dict[str, Any] | None = None
+    boot_id: str = ""
+    """Which boot of the machine it ended on, if that was told."""
 
 
-Report = Part | Fetched | FirstContact | Finished
+class Answers(Message, frozen=True):
+    """Report: the port of a watched endpoint took a connection. It is not watched any more."""
+
+    endpoint: EndpointId
+
+
+class Tidied(Message, frozen=True):
+    """Report: what a detached step had left on its endpoint is removed."""
+
+    endpoint: EndpointId
+    step: StepId
+
+
+Report = Part | Fetched | FirstContact | Finished | Answers | Tidied
+
+
+class Settled(Message, frozen=True):
+    """What an executing side knows of an attempt whose end was not recorded."""
+
+    kind: Literal["never_started", "running", "outcome", "no_record"]
+    outcome: Finished | None = None
 
 
 def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
@@ -119,17 +149,26 @@ def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
         action = msgspec.structs.replace(action, script=Script((chosen,) if chosen else ()))
     return Order(
         attempt=start.attempt,
-        target=Target(
-            endpoint=endpoint,
-            credential=plan.credential_of(endpoint),
-            site=plan.site_of(endpoint),
-        ),
+        target=target_of(plan, endpoint),
+        purpose=start.purpose,
         step=step.id,
         action=action,
         check=variant(step.check),
         verify=variant(step.verify),
+        verify_wants=step.verify_wants,
+        undo=variant(step.undo),
+        detach=start.detach,
         changes=step.changes,
         values=dict(start.values),
         result=step.result,
         timeout_s=step.timeout_s,
+    )
+
+
+def target_of(plan: Plan, endpoint: Endpoint) -> Target:
+    """Return an endpoint of the plan with what is needed to reach it."""
+    return Target(
+        endpoint=endpoint,
+        credential=plan.credential_of(endpoint),
+        site=plan.site_of(endpoint),
     )
