@@ -27,7 +27,7 @@ ROOMS = (
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms.split()}
 NO_ROOM = {"__init__", "testing"}
 """The package itself holds its version; `testing` may import anything."""
-REACH_TRANSPORTS = {"run.dispatch", "run.lanes", "run.execute"}
+REACH_TRANSPORTS = {"run.dispatch", "run.lanes", "run.execute", "run.work", "run.detached"}
 _HEAVY = "paramiko winrm httpx pydantic jinja2 keyring rich typer yaml cryptography requests"
 HEAVY = frozenset(_HEAVY.split())
 

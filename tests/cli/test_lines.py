@@ -18,27 +18,47 @@ from outagekit.errors import OutagekitError
 from outagekit.events import (
     AgreementOverridden,
     AnyEvent,
+    ApprovalAsked,
+    ApprovalGiven,
     Checkpoint,
     ClockJumped,
+    EndpointExpired,
     EndpointKeyTrusted,
+    EndpointParked,
+    EndpointReturned,
     EndState,
     EventUnencodable,
     EvidenceSaved,
     FailureKind,
+    GateLimit,
+    GateSum,
+    InboxRefused,
     LogRepaired,
     LogWriteFailed,
     Note,
+    OnceFinished,
     Output,
     PlanFrozen,
     RunClosed,
     RunOpened,
     RunPaused,
     RunResumed,
+    RunStopping,
     StageOpened,
     StepFinished,
     StepInDoubt,
     StepPart,
+    StepResolved,
     StepStarted,
+    StepTidied,
+    StepUndone,
+    StepVerified,
+    WaveBaking,
+    WaveJudged,
+    WaveOpened,
+    WaveReopened,
+    WavesCut,
+    WaveStopped,
 )
 from outagekit.log.record import decode_event, encode_event, encode_line, read_header
 from outagekit.testing.builders import plan_of, read, step
@@ -79,17 +99,65 @@ PART = StepPart(
     duration_ms=900,
     stdout=Output(text="one\ntwo\n"),
 )
+CUT = WavesCut(stage=2, sizes=(1, 10, 29), outside=4, sha256="00")
+GOOD = (
+    GateSum("answered", 8, 10, "wave", 10, holds=True),
+    GateSum("failed", 0, 10, "wave", 0, holds=True),
+    GateSum("unknown", 2, 11, "run", 1, holds=True),
+)
+EXCEEDED = (
+    GateSum("answered", 8, 10, "wave", 7, holds=False),
+    GateSum("failed", 0, 10, "wave", 3, holds=False),
+    GateSum("unknown", 2, 11, "run", 1, holds=True),
+)
+WAVE = WaveOpened(
+    stage=2,
+    wave=2,
+    waves=3,
+    endpoints=10,
+    limits=(GateLimit("answered", 8, 10, "wave"), GateLimit("unknown", 2, 11, "run")),
+)
+QUESTION = ApprovalAsked(
+    question="call@acme",
+    kind="manual",
+    text="Ring the contact",
+    answers=("yes", "skip", "no"),
+    step="call",
+    client="acme",
+    for_ms=3_600_000,
+)
+GIVEN = ApprovalGiven(
+    question="call@acme", answer="yes", who="Jo", os_user="ops", because="done", how="inbox"
+)
 EVERY = (
     OPENED,
     PlanFrozen(files={"plan.json": "00"}),
     RunResumed(os_user="ops", version="1"),
+    RunStopping(why="Ctrl-C", running=3),
     RunPaused(why="Ctrl-C"),
     RunClosed(counts={EndState.OK: 2, EndState.FAILED: 1}, exit_code=3),
     STAGE,
+    CUT,
+    WAVE,
+    WaveBaking(stage=2, wave=2, endpoints=10, for_ms=900_000),
+    WaveJudged(stage=2, wave=2, passed=True, sums=GOOD),
+    WaveStopped(stage=2, wave=2, sums=EXCEEDED),
+    WaveReopened(stage=2, wave=2, sums=GOOD),
     StepStarted(**ATTEMPT, number=2),
     PART,
     FINE,
     DOUBT,
+    StepResolved(**ATTEMPT, how="probed", state=EndState.CHANGED),
+    StepVerified(**ATTEMPT, state=EndState.CHANGED, duration_ms=80),
+    StepUndone(**ATTEMPT, state=EndState.CHANGED, duration_ms=80),
+    StepTidied(**WHERE),
+    OnceFinished(step="call", client="acme", state=EndState.OK),
+    EndpointParked(endpoint="acme/pos-01", for_ms=14_400_000),
+    EndpointReturned(endpoint="acme/pos-01"),
+    EndpointExpired(endpoint="acme/pos-01"),
+    QUESTION,
+    GIVEN,
+    InboxRefused(name="x.json", why="it belongs to somebody else"),
     EndpointKeyTrusted(endpoint="acme/pos-01", machine_id="ab12", key="SHA256:x"),
     EvidenceSaved(**ATTEMPT, source="/etc/x", path="evidence/x", size_bytes=1, sha256="00"),
     Note(text="seen", who="jo", endpoint="acme/pos-01"),
@@ -135,7 +203,109 @@ def test_a_result_is_told_where_there_is_nothing_else_to_say():
 
 def test_quiet_tells_failures_only_and_none_that_is_tried_again():
     lines = told(OPENED, STAGE, FINE, SKIPPED, AGAIN, BAD, DOUBT, quiet=True)
-    assert [line.split()[3] for line in lines] == ["failed", "unknown"]
+    assert [line.split()[3] for line in lines] == ["failed", "in"]
+
+
+def test_quiet_also_tells_what_a_person_has_to_know():
+    resolved = StepResolved(**ATTEMPT, how="answered", who="Jo", state=EndState.CHANGED)
+    stopped = WaveStopped(stage=2, wave=2, sums=EXCEEDED)
+    closed = WaveJudged(stage=2, wave=2, passed=False, sums=EXCEEDED)
+    passed = WaveJudged(stage=2, wave=2, passed=True, sums=GOOD)
+    lines = told(WAVE, passed, DOUBT, resolved, QUESTION, GIVEN, stopped, closed, quiet=True)
+    begins = [line[9:].partition(":")[0] for line in lines[1:]]
+    assert begins == [
+        "acme/pos-01 detect no longer in doubt",
+        "asked call@acme for acme",
+        "GATE CLOSED during wave 2 of 3",
+        "GATE CLOSED after wave 2 of 3",
+    ]
+
+
+def test_a_wave_is_told_with_its_gate_and_judged_with_the_arithmetic():
+    closed = WaveJudged(stage=2, wave=2, passed=False, sums=EXCEEDED)
+    passed = WaveJudged(stage=2, wave=2, passed=True, sums=GOOD)
+    assert told(CUT, WAVE, passed, closed) == [
+        "08:14:03 cut into 3 waves of 1, 10 and 29 endpoints; 4 others need no change here",
+        (
+            "08:14:03 wave 2 of 3 begins: 10 endpoints;"
+            " its gate: answered at least 8, unknown at most 2 in the run"
+        ),
+        (
+            "08:14:03 wave 2 of 3 passed: 10 of 10 answered (at least 8), 0 failed (at most 0),"
+            " 1 unknown (at most 2 in the run)"
+        ),
+        (
+            "08:14:03 GATE CLOSED after wave 2 of 3: 7 of 10 answered (at least 8: too few),"
+            " 3 failed (at most 0: too many), 1 unknown (at most 2 in the run)"
+        ),
+    ]
+
+
+def test_a_gate_gone_past_names_who_and_why():
+    past = WaveReopened(stage=2, wave=2, sums=EXCEEDED[1:2], because="the till is old", who="Jo")
+    assert told(WAVE, past)[1:] == [
+        (
+            "08:14:03 Jo goes past the closed gate of wave 2 of 3, because the till is old:"
+            " 3 failed (at most 0: too many)"
+        )
+    ]
+
+
+def test_those_who_came_back_late_are_no_wave_with_a_number():
+    late = WaveJudged(stage=2, wave=0, passed=True, sums=GOOD[1:2])
+    assert told(late) == ["08:14:03 those who came back late passed: 0 failed (at most 0)"]
+
+
+def test_a_doubt_and_how_it_was_settled():
+    again = StepResolved(**ATTEMPT, how="rerun")
+    probed = StepResolved(**ATTEMPT, how="probed", state=EndState.CHANGED, detail="verify is true")
+    assert told(DOUBT, again, probed) == [
+        "08:14:03 acme/pos-01 detect in doubt abandoned · nobody waited",
+        "08:14:03 acme/pos-01 detect no longer in doubt: begins again · it may be done twice",
+        (
+            "08:14:03 acme/pos-01 detect no longer in doubt: changed"
+            " · it was looked at · verify is true"
+        ),
+    ]
+
+
+def test_a_question_is_told_with_its_answers_and_the_command_that_answers_it():
+    assert told(QUESTION, GIVEN) == [
+        (
+            "08:14:03 asked call@acme for acme: Ring the contact · answers: yes, skip, no"
+            " · waits 1 h · outagekit approve last call@acme"
+        ),
+        "08:14:03 Jo (user ops) answers call@acme: yes · from another terminal · done",
+    ]
+
+
+def test_a_stop_says_what_may_still_end():
+    assert told(
+        RunStopping(why="Ctrl-C", running=3), RunStopping(why="late", running=1, who="Jo")
+    ) == [
+        "08:14:03 Ctrl-C: 3 running steps may end, nothing else begins",
+        "08:14:03 Jo: late: 1 running step may end, nothing else begins",
+    ]
+
+
+def test_what_a_dry_run_foresees_is_no_skip():
+    foreseen = StepFinished(
+        **ATTEMPT, state=EndState.SKIPPED, would_change=True, detail="the check is false"
+    )
+    assert told(foreseen) == ["08:14:03 acme/pos-01 detect would change 0 s · the check is false"]
+
+
+def test_looking_again_is_told_only_if_asked_for_unless_it_is_bad():
+    good = StepVerified(**ATTEMPT, state=EndState.CHANGED, duration_ms=80)
+    bad = StepVerified(**ATTEMPT, state=EndState.FAILED, failure=FailureKind.VERIFY, duration_ms=80)
+    assert told(good) == []
+    assert told(good, verbose=1) == ["08:14:03 acme/pos-01 detect still as wanted 80 ms"]
+    line = "08:14:03 acme/pos-01 detect not as wanted any more: failed verify 80 ms"
+    assert told(bad, quiet=True) == [line]
+    undone = StepUndone(**ATTEMPT, state=EndState.UNKNOWN, failure=FailureKind.LOST, duration_ms=80)
+    assert told(undone, quiet=True) == [
+        "08:14:03 acme/pos-01 detect could not be taken back: unknown lost 80 ms"
+    ]
 
 
 def test_more_verbose_tells_steps_and_then_commands():
@@ -178,16 +348,34 @@ def view_on(events, **options):
 def test_a_plain_view_says_how_each_stage_ended():
     fix = StageOpened(stage=2, phase="fix", steps=("mend",), endpoints=2)
     closed = RunClosed(counts={EndState.FAILED: 1}, exit_code=3)
-    assert view_on([OPENED, STAGE, FINE, BAD, fix, closed]) == [
+    bad = msgspec.structs.replace(BAD, endpoint="acme/pos-02")
+    assert view_on([OPENED, STAGE, FINE, bad, fix, closed]) == [
         "2026-11-22, times are UTC (UTC+00:00)",
         "08:14:03 run opened: Demo · acme · 3 endpoints",
         "08:14:03 stage assess: detect on 3 endpoints",
         "08:14:03 acme/pos-01 detect ok 1.2 s",
-        "08:14:03 acme/pos-01 detect failed exit_code 350 ms · exit code 3: no space left",
+        "08:14:03 acme/pos-02 detect failed exit_code 350 ms · exit code 3: no space left",
         "         stage assess ended for 2 of 3 endpoints: failed 1 · ok 1",
         "08:14:03 stage fix: mend on 2 endpoints",
         "         stage fix ended for 0 of 2 endpoints: ",
         "08:14:03 run closed · failed 1 · exit code 3",
+    ]
+
+
+def test_a_plain_view_counts_earlier_lives_without_telling_them_again():
+    err = Pipe()
+    view = PlainView(
+        plan_of([read("detect"), step("mend")]), Screen(stdout=Pipe(), stderr=err), zone=UTC
+    )
+    view.catch_up(records(OPENED, STAGE, CUT, BAD, life="a"))
+    judged = WaveJudged(stage=2, wave=1, passed=True, sums=GOOD[1:2])
+    resumed = RunResumed(os_user="ops", version="1")
+    view.on_records(records(resumed, judged, RunPaused(why="Ctrl-C"), life="b"))
+    assert err.getvalue().splitlines()[1:] == [
+        "08:14:03 run resumed by ops, outagekit 1",
+        "08:14:03 wave 1 of 3 passed: 0 failed (at most 0)",
+        "         stage assess ended for 1 of 3 endpoints: failed 1",
+        "08:14:03 run paused: Ctrl-C",
     ]
 
 

@@ -96,10 +96,13 @@ def test_the_table_of_exit_codes_holds_every_code():
     assert raised | {0, 3, 4, 5, 130} == listed
 
 
+_CONSENT = {"yes", "approved_by", "because", "override", "all_clients", "approve", "plan"}
+
+
 def test_no_option_of_consent_can_come_from_the_environment():
     for path, found in leaves():
         for parameter in found.params:
-            if parameter.name in {"yes", "approved_by", "because", "override", "all_clients"}:
+            if parameter.name in _CONSENT:
                 assert not parameter.envvar, f"{' '.join(path)} {parameter.name}"
 
 

@@ -7,8 +7,8 @@ import pytest
 from outagekit.errors import InvalidInput, UsageError
 from outagekit.events import EndpointId, EndState
 from outagekit.lab.casting import cast, sample_params
-from outagekit.lab.machine import Pace
-from outagekit.playbook.model import Drill, DrillStep, Param, Push
+from outagekit.lab.machine import Pace, cure_of
+from outagekit.playbook.model import Drill, DrillStep, Param, Push, Rollout
 
 NAMES = [EndpointId(f"acme/srv-{number:03d}") for number in range(60)]
 
@@ -30,6 +30,30 @@ def test_some_of_every_fault_without_being_asked(book):
 
 def test_no_faults_when_told_so(book):
     assert {case.fault for case in play(book(), {}).cases.values()} == {None}
+
+
+def test_machines_come_and_go_where_the_playbook_waits_for_them(book):
+    waits = book(rollout=Rollout(waiting_room_s=60.0))
+    found = Counter(case.fault for case in play(waits).cases.values())
+    assert (found["flap"], found["bootloop"]) == (1, 1)
+
+
+def test_only_machines_that_call_for_what_ends_it_are_in_a_boot_loop(book):
+    cases = play(book(), {"bootloop": 1.0}).cases.values()
+    assert {case.truth.state for case in cases if case.fault == "bootloop"} == {EndState.CHANGED}
+    assert {case.truth.state for case in cases if case.fault is None} == {EndState.OK}
+
+
+def test_a_boot_loop_ends_with_the_step_to_pounce_with_else_with_the_first_change(book, step):
+    steps = (step("look"), step("a", risk="change"), step("b", risk="change"))
+    assert cure_of(book(steps=steps)) == "a"
+    assert cure_of(book(steps=steps, rollout=Rollout(pounce="b"))) == "b"
+    assert cure_of(book(steps=steps[:1])) is None
+
+
+def test_asking_for_a_boot_loop_nothing_would_end_is_refused(book, step):
+    with pytest.raises(UsageError, match="nothing would end a boot loop in small"):
+        play(book(steps=(step("look"),), drill=None), {"bootloop": 0.1})
 
 
 def test_only_machines_that_call_for_the_change_lie(book):

@@ -57,41 +57,57 @@ def test_the_draw_does_not_depend_on_the_order_of_the_endpoints():
     shuffled = list(ENDPOINTS)
     random.Random(3).shuffle(shuffled)
     shares = parse_faults("unreachable=5%,hang=2%,lie=3%")
-    assert draw_faults(shares, ENDPOINTS, seed=4, liars=ENDPOINTS) == draw_faults(
-        shares, shuffled, seed=4, liars=shuffled
+    assert draw_faults(shares, ENDPOINTS, seed=4, able={}) == draw_faults(
+        shares, shuffled, seed=4, able={}
     )
 
 
 def test_each_fault_has_its_share_and_at_least_one():
     shares = parse_faults("unreachable=5%,hang=2%,slow=0.1%,auth=0%")
-    drawn = list(draw_faults(shares, ENDPOINTS, seed=1, liars=[]).values())
+    drawn = list(draw_faults(shares, ENDPOINTS, seed=1, able={}).values())
     assert {fault: drawn.count(fault) for fault in FAULTS} == {
         "unreachable": 5,
         "hang": 2,
         "slow": 1,
         "reset": 0,
         "auth": 0,
+        "flap": 0,
+        "bootloop": 0,
         "lie": 0,
     }
 
 
 def test_another_seed_gives_other_endpoints():
     shares = parse_faults("hang=5%")
-    first = draw_faults(shares, ENDPOINTS, seed=1, liars=[])
-    assert first != draw_faults(shares, ENDPOINTS, seed=2, liars=[])
+    first = draw_faults(shares, ENDPOINTS, seed=1, able={})
+    assert first != draw_faults(shares, ENDPOINTS, seed=2, able={})
 
 
 def test_only_those_lie_whose_lie_would_show():
-    drawn = draw_faults({"lie": 0.5, "hang": 0.5}, ENDPOINTS, seed=1, liars=ENDPOINTS[:3])
+    drawn = draw_faults({"lie": 0.5, "hang": 0.5}, ENDPOINTS, seed=1, able={"lie": ENDPOINTS[:3]})
     assert {e for e, fault in drawn.items() if fault == "lie"} == set(ENDPOINTS[:3])
 
 
 def test_what_is_right_agrees_with_the_table_of_failures():
     for right in RIGHT.values():
         for kind in right.kinds:
-            assert end_state_of(kind, sent=True) is right.state
+            states = {end_state_of(kind, sent=sent) for sent in (True, False)}
+            assert states & {right.state, *right.also}
 
 
 def test_a_lost_answer_is_never_judged_as_success_or_failure():
     assert RIGHT["hang"].state is RIGHT["reset"].state is EndState.UNKNOWN
     assert RIGHT["lie"].kinds == {FailureKind.VERIFY}
+
+
+@pytest.mark.parametrize("fault", ["flap", "bootloop"])
+def test_a_machine_that_comes_and_goes_is_never_judged_as_failed(fault):
+    assert RIGHT[fault].state is None
+    assert RIGHT[fault].also == {EndState.UNREACHABLE, EndState.UNKNOWN}
+
+
+def test_only_those_able_to_are_given_a_fault_and_before_others_take_them():
+    shares = {"flap": 0.97, "bootloop": 0.03}
+    drawn = draw_faults(shares, ENDPOINTS, seed=1, able={"bootloop": ENDPOINTS[:3]})
+    assert {e for e, fault in drawn.items() if fault == "bootloop"} == set(ENDPOINTS[:3])
+    assert len(drawn) == 100

@@ -6,16 +6,21 @@ from collections import Counter
 import pytest
 
 from outagekit.events import EndpointId
-from outagekit.lab.machine import Machine, Pace, draw_state
+from outagekit.lab.facts import draw_state
+from outagekit.lab.machine import Machine, Pace
+from outagekit.lab.script import named_in
 from outagekit.playbook.model import (
     Code,
     Drill,
     DrillStep,
     Fetch,
     Push,
+    Reboot,
     Script,
     WaitScript,
 )
+from outagekit.transports import detached
+from outagekit.transports.protocol import Captured, Outcome
 
 
 def test_the_same_name_and_seed_give_the_same_machine(machine):
@@ -228,3 +233,200 @@ def test_files_to_fetch_are_there(book, step):
     one = Machine(EndpointId("acme/a"), playbook)
     assert b"x.log of acme/a" in one.files.file("/var/log/app/x.log").content
     assert one.files.names("/a") == ["1.txt"]
+
+
+def restarting(book, step, **answer):
+    steps = (step("restart", action=Reboot(900.0), risk="change"),)
+    return book(steps=steps, drill=Drill(steps={"restart": DrillStep(**answer)}))
+
+
+def test_a_machine_told_to_restart_goes_down_after_its_answer(machine, book, step, sent):
+    one = machine(restarting(book, step), pace=Pace(speed=40.0))
+    answer = one.answer("restart", "script", sent())
+    assert (answer.exit_code, answer.takes_s, answer.down_s) == (0, 0.0, 0.5)
+    assert answer.until_down_s == 0.05
+    assert one.answer("restart", "check", sent()).down_s is None
+
+
+def test_the_drill_says_how_long_a_restart_takes(machine, book, step, sent):
+    one = machine(restarting(book, step, takes_s=300.0), pace=Pace(speed=10.0))
+    assert one.answer("restart", "script", sent()).down_s == 30.0
+
+
+def test_a_machine_that_refuses_to_restart_stays_up(machine, book, step, sent):
+    answer = machine(restarting(book, step, exit_code=1)).answer("restart", "script", sent())
+    assert (answer.exit_code, answer.down_s) == (1, None)
+
+
+def test_a_restart_gives_another_boot_id_and_a_young_uptime(machine):
+    now = [5_000_000_000]
+    one = machine(clock=lambda: now[0])
+
+    def told():
+        lines = one.answer("-", "identity", b"cat /proc/uptime").stdout.splitlines()
+        return dict(line.split("=") for line in lines)
+
+    now[0] += 2_340_000_000
+    before = told()
+    one.went_down()
+    now[0] += 500_000_000
+    one.came_up(boots=False)
+    assert told() == {**before, "uptime-s": "2.84"}, "only the line was down"
+    one.went_down()
+    now[0] += 700_000_000
+    one.came_up(boots=True)
+    after = told()
+    assert after["machine-id"] == before["machine-id"]
+    assert after["boot-id"] != before["boot-id"]
+    assert after["uptime-s"] == "0.70"
+    assert one.downs == 2
+
+
+def test_a_boot_loop_ends_with_the_change(machine, drilled, sent):
+    book = drilled({"impacted": True}, set={"impacted": False})
+    one = machine(book)
+    one.fault = "bootloop"
+    one.answer("detect", "script", sent())
+    one.answer("fix", "check", sent())
+    assert not one.is_cured
+    one.answer("fix", "script", sent())
+    assert one.is_cured
+
+
+def test_a_change_that_failed_ends_no_boot_loop(machine, drilled, sent):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}, exit_code=3))
+    one.fault = "bootloop"
+    one.answer("fix", "script", sent())
+    assert not one.is_cured
+
+
+@pytest.mark.parametrize("fault", ["flap", "bootloop"])
+def test_a_restless_machine_hesitates_with_some_commands_and_always_the_same_ones(
+    machine, sent, fault
+):
+    def hesitations():
+        one = machine(seed=4)
+        one.fault = fault
+        found = []
+        for _ in range(20):
+            found.append(one.before_s("detect", "script"))
+            one.answer("detect", "script", sent())
+        return found
+
+    assert hesitations() == hesitations()
+    assert set(hesitations()) == {0.0, 0.2}
+    assert machine().before_s("detect", "script") == 0.0
+
+
+def test_a_command_the_machine_went_away_under_is_recorded_as_not_executed(machine, sent):
+    one = machine()
+    one.missed("fix", "script", sent())
+    (entry,) = one.received
+    assert (entry.step, entry.part, entry.ran, entry.exit_code) == ("fix", "script", False, None)
+
+
+def test_a_probe_does_nothing(machine, drilled, sent):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}))
+    assert one.answer("fix", "probe", sent()).exit_code == 0
+    assert one.state == {"impacted": True}
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset"])
+def test_a_struck_machine_answers_no_command_of_any_step(machine, sent, fault):
+    one = machine()
+    one.fault = fault
+    assert one.answer("survey", "script", sent()).ending == fault
+    assert [(e.step, e.ran) for e in one.received] == [("survey", False)]
+
+
+def test_whoever_listens_hears_of_every_command_also_of_identity(machine, sent):
+    one = machine(clock=lambda: 77)
+    heard = []
+    one.on_received = heard.append
+    one.answer("-", "identity", b"who")
+    one.answer("detect", "script", sent())
+    one.answer("detect", "script", sent()[:-1])
+    one.missed("fix", "check", b"")
+    assert [(e.step, e.part, e.number, e.ran, e.exit_code) for e in heard] == [
+        ("-", "identity", 1, True, 0),
+        ("detect", "script", 1, True, 0),
+        ("detect", "script", 2, False, 2),
+        ("fix", "check", 1, False, None),
+    ]
+    assert {entry.mono_ns for entry in heard} == {77}
+    assert one.received == heard[1:], "a probe of identity belongs to no step"
+
+
+class TestDetached:
+    """A script that goes on without its connection."""
+
+    @pytest.fixture
+    def one(self, machine, drilled):
+        book = drilled({"impacted": True}, set={"impacted": False}, takes_s=600.0, stdout="done\n")
+        self.now = 0
+        return machine(book, pace=Pace(speed=60.0), clock=lambda: self.now)
+
+    def send(self, one, command):
+        named = named_in(command.line)
+        answer = one.answer(named.step, named.part, command.stdin, detached=named.detached)
+        stdout, stderr = Captured(answer.stdout), Captured(answer.stderr)
+        outcome = Outcome(exit_code=answer.exit_code, stdout=stdout, stderr=stderr, duration_ms=1)
+        return detached.parse_answer(outcome), answer.takes_s
+
+    def start(self, one, sent, wait_s=0):
+        script = sent(package="nginx")
+        command = detached.start("r/a/fix", script, step="fix", language="sh", wait_s=wait_s)
+        return self.send(one, command)
+
+    def test_it_is_started_once_and_collected_later(self, one, sent):
+        said, _ = self.start(one, sent)
+        assert said.state == "running"
+        assert one.state == {"impacted": False}
+        assert self.start(one, sent)[0].state == "running"
+        self.now += 10_000_000_000
+        said, _ = self.send(one, detached.collect("r/a/fix", step="fix", wait_s=0))
+        assert (said.state, said.code, said.age_s, said.stdout.text) == ("ended", 0, 10, "done\n")
+        assert [(e.part, e.ran) for e in one.received] == [
+            ("script", True),
+            ("script", False),
+            ("collect", False),
+        ]
+
+    def test_a_command_waits_for_its_end_as_long_as_it_says(self, one, sent):
+        said, took_s = self.start(one, sent, wait_s=3)
+        assert (said.state, said.age_s, took_s) == ("running", 3, 3.0)
+        self.now += 8_000_000_000
+        said, took_s = self.send(one, detached.collect("r/a/fix", step="fix", wait_s=30))
+        assert (said.state, took_s) == ("ended", 2.0)
+
+    def test_what_was_released_is_absent(self, one, sent):
+        self.start(one, sent)
+        release = detached.release("r/a/fix", step="fix")
+        assert self.send(one, release)[0].state == "running"
+        self.now += 10_000_000_000
+        assert self.send(one, release)[0].state == "released"
+        collect = detached.collect("r/a/fix", step="fix", wait_s=0)
+        assert self.send(one, collect)[0].state == "absent"
+
+    def test_a_restart_ends_it_without_an_end(self, one, sent):
+        self.start(one, sent)
+        one.went_down()
+        one.came_up(boots=True)
+        collect = detached.collect("r/a/fix", step="fix", wait_s=0)
+        assert self.send(one, collect)[0].state == "gone"
+
+    def test_a_line_that_was_down_does_not(self, one, sent):
+        self.start(one, sent)
+        one.went_down()
+        one.came_up(boots=False)
+        assert self.start(one, sent)[0].state == "running"
+
+    def test_it_can_be_stopped(self, one, sent):
+        self.start(one, sent)
+        assert self.send(one, detached.stop("r/a/fix", step="fix"))[0].state == "stopped"
+
+    def test_the_rest_of_a_short_stream_is_nothing(self, one, sent):
+        self.start(one, sent)
+        self.now += 10_000_000_000
+        said, _ = self.send(one, detached.collect_rest("r/a/fix", step="fix"))
+        assert (said.state, said.stdout.text, said.stdout.size_bytes) == ("ended", "", 5)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.lab.script import is_whole, step_and_part, values_in
+from outagekit.lab.script import Named, is_whole, named_in, values_in
 from outagekit.playbook.model import Code
+from outagekit.transports import detached
 from outagekit.transports.shell import render
 
 
@@ -42,10 +43,15 @@ def test_any_bytes_are_read_without_an_exception(script):
     assert isinstance(values_in(script), dict)
 
 
-@pytest.mark.parametrize("part", ["check", "script", "verify", "undo"])
+@pytest.mark.parametrize("part", ["check", "script", "verify", "undo", "probe"])
 def test_the_transports_own_command_line_is_understood(part):
     line = render(Code("bash", "true"), {}, step="roll_back", part=part).line
-    assert step_and_part(line) == ("roll_back", part)
+    assert named_in(line) == Named("roll_back", part)
+
+
+def test_the_folder_of_a_detached_script_is_understood():
+    line = detached.start("run/step", b"true", step="fix", language="sh", wait_s=1).line
+    assert named_in(line) == Named("fix", "script", detached.folder_name("run/step"))
 
 
 @pytest.mark.parametrize(
@@ -61,4 +67,4 @@ def test_the_transports_own_command_line_is_understood(part):
     ],
 )
 def test_any_other_command_is_not(line):
-    assert step_and_part(line) is None
+    assert named_in(line) is None

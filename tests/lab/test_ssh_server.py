@@ -16,8 +16,9 @@ import pytest
 from outagekit.errors import Refused
 from outagekit.events import EndpointId
 from outagekit.lab.keys import new_key, new_key_file
+from outagekit.lab.listening import LOOPBACK
 from outagekit.lab.machine import Machine, Pace
-from outagekit.lab.ssh_server import LOGIN, LOOPBACK, LoopbackServer
+from outagekit.lab.ssh_server import LOGIN, LoopbackServer
 from outagekit.playbook.model import Drill, DrillStep, Push
 
 LINE = "exec env LC_ALL=C.UTF-8 OK_STEP={} OK_PART={} sh -s"
@@ -113,13 +114,18 @@ def test_another_key_or_user_is_not_let_in(lab):
         one.connect(user="ops")
 
 
-def test_every_endpoint_has_its_own_host_key(lab):
-    one = lab()
-    other = one.server.add_machine(one.machine, new_key(), one.login_key)
-    connection = socket.create_connection((LOOPBACK, other), timeout=5)
-    with contextlib.closing(paramiko.Transport(connection)) as transport:
-        transport.start_client(timeout=5)
-        assert transport.get_remote_server_key() != one.host_key
+def test_every_endpoint_has_its_own_host_key(machine, lab_folder):
+    lab_folder.mkdir()
+    login_key = new_key_file(lab_folder / "key")
+    keys = [new_key(), new_key()]
+    with contextlib.closing(LoopbackServer()) as server:
+        ports = [server.add_machine(machine(name=k.get_base64()), k, login_key) for k in keys]
+        server.start()
+        for key, port in zip(keys, ports, strict=True):
+            connection = socket.create_connection((LOOPBACK, port), timeout=5)
+            with contextlib.closing(paramiko.Transport(connection)) as transport:
+                transport.start_client(timeout=5)
+                assert transport.get_remote_server_key() == key
 
 
 def test_commands_that_are_not_ours_are_not_run(lab):
@@ -239,7 +245,8 @@ def test_a_quiet_connection_is_looked_at_once_a_second(lab):
     assert paramiko.Transport._active_check_timeout == 0.1
     one = lab()
     one.connect()
-    (serving,) = one.server._transports
+    (host,) = one.server._hosts.values()
+    (serving,) = host._transports
     assert serving.sock.gettimeout() == 1.0
 
 

@@ -6,7 +6,7 @@ from outagekit.events import EndpointId, EndState, FailureKind
 from outagekit.lab.machine import Machine
 from outagekit.lab.truth import truth_of
 from outagekit.playbook.expressions import ExpressionProblem
-from outagekit.playbook.model import Drill, DrillStep, WaitScript
+from outagekit.playbook.model import Drill, DrillStep, Reboot, WaitScript
 
 
 def truth(playbook, *, fault=None, **params):
@@ -104,3 +104,22 @@ def test_values_reach_the_answers_as_scripts_get_them(book, step):
 def test_a_condition_that_cannot_be_evaluated_is_an_error(book, step):
     with pytest.raises(ExpressionProblem):
         truth(book(steps=(step("a", when="client - 1"),)))
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "failure"), [(0.0, None), (899.0, None), (901.0, FailureKind.NOT_BACK)]
+)
+def test_a_machine_that_is_down_for_too_long_is_not_back(book, step, takes_s, failure):
+    playbook = book(
+        steps=(step("restart", risk="change", action=Reboot(900.0)),),
+        drill=Drill(steps={"restart": DrillStep(takes_s=takes_s)}),
+    )
+    assert truth(playbook).failure is failure
+
+
+def test_a_machine_that_refuses_to_restart_fails_with_its_exit_code(book, step):
+    playbook = book(
+        steps=(step("restart", risk="change", action=Reboot(900.0)),),
+        drill=Drill(steps={"restart": DrillStep(exit_code=1)}),
+    )
+    assert truth(playbook).failure is FailureKind.EXIT_CODE

@@ -6,18 +6,27 @@ import pytest
 
 from outagekit.events import (
     AgreementOverridden,
+    ApprovalAsked,
+    ApprovalGiven,
     AttemptId,
     Checkpoint,
     ClockJumped,
+    EndpointExpired,
     EndpointId,
     EndpointKeyTrusted,
+    EndpointParked,
+    EndpointReturned,
     EndState,
     EventUnencodable,
     EvidenceSaved,
     FailureKind,
+    GateLimit,
+    GateSum,
+    InboxRefused,
     LogRepaired,
     LogWriteFailed,
     Note,
+    OnceFinished,
     Output,
     PlanFrozen,
     RunClosed,
@@ -25,12 +34,23 @@ from outagekit.events import (
     RunOpened,
     RunPaused,
     RunResumed,
+    RunStopping,
     StageOpened,
     StepFinished,
     StepId,
     StepInDoubt,
     StepPart,
+    StepResolved,
     StepStarted,
+    StepTidied,
+    StepUndone,
+    StepVerified,
+    WaveBaking,
+    WaveJudged,
+    WaveOpened,
+    WaveReopened,
+    WavesCut,
+    WaveStopped,
 )
 from outagekit.log.folder import RunFolder, new_run_id
 from outagekit.testing.log_file import log_lines
@@ -101,6 +121,56 @@ def opened():
     )
 
 
+def waves_and_people():
+    limits = (GateLimit("failed", 1, 40, "wave"), GateLimit("unknown", 2, 50, "run"))
+    sums = (GateSum("failed", 1, 40, "wave", 2, holds=False),)
+    end = {
+        "endpoint": ENDPOINT,
+        "step": STEP,
+        "attempt": ATTEMPT,
+        "state": EndState.FAILED,
+        "failure": FailureKind.VERIFY,
+        "detail": "verify is false",
+    }
+    return (
+        WavesCut(stage=2, sizes=(1, 9, 30), outside=4, sha256="4" * 64),
+        WaveOpened(stage=2, wave=1, waves=3, endpoints=1, limits=limits),
+        WaveBaking(stage=2, wave=1, endpoints=1, for_ms=900_000),
+        WaveJudged(stage=2, wave=1, passed=False, sums=sums),
+        WaveStopped(stage=2, wave=2, sums=sums),
+        WaveReopened(stage=2, wave=2, sums=sums, because="an old till", who="the duty manager"),
+        StepResolved(**end, how="answered", who="the duty manager"),
+        StepVerified(**end, duration_ms=5, boot_id="b-2"),
+        StepUndone(**end, duration_ms=6),
+        StepTidied(endpoint=ENDPOINT, step=STEP),
+        OnceFinished(
+            step=STEP, client="acme", state=EndState.SKIPPED, detail="refused", refused=True
+        ),
+        EndpointParked(endpoint=ENDPOINT, for_ms=14_400_000),
+        EndpointReturned(endpoint=ENDPOINT),
+        EndpointExpired(endpoint=ENDPOINT),
+        ApprovalAsked(
+            question="call@acme",
+            kind="manual",
+            text="Ring the contact",
+            answers=("yes", "skip", "no"),
+            step=STEP,
+            endpoint=ENDPOINT,
+            client="acme",
+            for_ms=3_600_000,
+        ),
+        ApprovalGiven(
+            question="call@acme",
+            answer="yes",
+            who="the duty manager",
+            os_user="ops",
+            because="rang",
+            how="inbox",
+        ),
+        InboxRefused(name="stop.json", why="it belongs to somebody else"),
+    )
+
+
 @pytest.fixture
 def every_event(opened):
     """One of each kind of event, with every field that is not its default."""
@@ -108,11 +178,13 @@ def every_event(opened):
     return (
         opened,
         PlanFrozen(files={"plan.json": "1" * 64}),
-        RunResumed(os_user="ops", version="0.1.0"),
-        RunPaused(why="a person"),
+        RunResumed(os_user="ops", version="0.1.0", retry=False),
+        RunStopping(why="Ctrl-C", running=3, who="the duty manager"),
+        RunPaused(why="a gate", exit_code=5),
         RunClosed(counts={EndState.OK: 3, EndState.FAILED: 1}, exit_code=3, why="gate"),
         StageOpened(stage=1, phase="fix", steps=(STEP,), endpoints=4),
-        StepStarted(endpoint=ENDPOINT, step=STEP, attempt=ATTEMPT, number=2),
+        *waves_and_people(),
+        StepStarted(endpoint=ENDPOINT, step=STEP, attempt=ATTEMPT, number=2, purpose="probe"),
         StepPart(
             endpoint=ENDPOINT,
             step=STEP,
@@ -134,8 +206,18 @@ def every_event(opened):
             duration_ms=13,
             result={"impacted": True, "list": [1, None, "x"]},
             retry_in_ms=5,
+            boot_id="b-1",
+            would_change=True,
+            refused=True,
         ),
-        StepInDoubt(endpoint=ENDPOINT, step=STEP, attempt=ATTEMPT, why="stopped twice"),
+        StepInDoubt(
+            endpoint=ENDPOINT,
+            step=STEP,
+            attempt=ATTEMPT,
+            why="stopped twice",
+            failure=FailureKind.LOST,
+            duration_ms=4,
+        ),
         EndpointKeyTrusted(endpoint=ENDPOINT, machine_id="m", key="SHA256:x"),
         EvidenceSaved(
             endpoint=ENDPOINT,

@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+import msgspec.inspect
 import pytest
 
+from outagekit.events import AnyEvent
 from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 
@@ -84,6 +87,19 @@ def test_the_page_names_every_file_and_field():
         assert name in text, name
     for field in ("v", "seq", "at", "mono", "life", "run", "event", "dur", "prev", "sha"):
         assert f"| `{field}` |" in text, field
+
+
+def test_the_page_names_every_event_once():
+    listed = re.findall(r"^\| `([a-z_]+(?:\.[a-z_]+)?)` \|", DOC.read_text("utf-8"), re.MULTILINE)
+    tags = [msgspec.inspect.type_info(event).tag for event in get_args(AnyEvent)]
+    fields = {"v", "seq", "at", "mono", "life", "run", "event", "dur", "prev", "sha"}
+    assert sorted(set(listed) - fields) == sorted(tags)
+    assert len(listed) == len(set(listed))
+
+
+def test_a_recorded_log_holds_every_kind_of_event():
+    told = {type(record.event) for run in RUNS for record in read_records(run)}
+    assert told == set(get_args(AnyEvent))
 
 
 def test_the_powershell_verifier_says_that_it_is_not_run():

@@ -7,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from outagekit.errors import InvalidInput, NothingMatched
-from outagekit.plan.build import build_plan, fair_order, stages_of, used_clients
-from outagekit.playbook.model import WaitScript, WaitTcp
+from outagekit.errors import InvalidInput, NothingMatched, UsageError
+from outagekit.plan.build import Mode, build_plan, fair_order, stages_of, used_clients
+from outagekit.plan.spread import is_probe, survey_of
+from outagekit.playbook.model import (
+    Fetch,
+    Gate,
+    Manual,
+    Rollout,
+    WaitHttp,
+    WaitScript,
+    WaitTcp,
+)
 
 NAMES = st.text("ab019-", min_size=1, max_size=5)
 
@@ -137,6 +146,10 @@ def test_the_digest_changes_with_everything_that_would_happen(a):
         a.plan(a.step("look"), endpoints=[a.endpoint("acme/web-02")]),
         a.plan(a.step("look"), clients=[a.everything("acme", timezone="UTC")]),
         a.plan(a.step("look"), selection="os:linux"),
+        a.plan(a.step("look"), mode=Mode(dry_run=True)),
+        a.plan(a.step("look"), mode=Mode(undo_on_failure=True)),
+        a.plan(a.step("look"), mode=Mode(undoes="20261122T081403Z-fix-x7q2")),
+        a.plan(a.step("look"), mode=Mode(handed={"look": {"acme/web-01": {}}})),
     ]
     assert len({plan.digest for plan in (one, *others)}) == len(others) + 1
 
@@ -202,3 +215,140 @@ def test_one_missing_script_is_the_message_and_names_what_to_write(a):
     with pytest.raises(InvalidInput, match="step look: its script has no variant") as caught:
         a.plan(a.step("look", action=WaitScript(a.script("cmd"))))
     assert caught.value.hint == "add a script in sh and bash, or choose other endpoints"
+
+
+# --- survey ------------------------------------------------------------------------------------
+
+
+def shape(plan):
+    return [(stage.phase, stage.steps, stage.changes) for stage in plan.stages]
+
+
+def test_before_the_first_change_every_endpoint_is_asked_something(a):
+    plan = a.plan(a.step("fix", "change"), a.step("more", "change", phase="contain"))
+    assert shape(plan) == [
+        ("assess", ("survey",), False),
+        ("fix", ("fix",), True),
+        ("contain", ("more",), True),
+    ]
+    (survey,) = (step for step in plan.steps if step.id == "survey")
+    assert is_probe(survey)
+    assert (survey.risk, survey.needs) == ("read", ("diagnose",))
+    assert {code.text for code in survey.action.script.variants} == {"true", "$true"}
+    assert survey_of(plan.playbook) == ("survey",)
+
+
+def test_a_step_that_reads_on_everybody_is_the_survey(a):
+    plan = a.plan(a.step("look", phase="assess"), a.step("fix", "change"))
+    assert shape(plan) == [("assess", ("look",), False), ("fix", ("fix",), True)]
+    assert survey_of(plan.playbook) == ("look",)
+
+
+def test_reading_in_the_stage_that_changes_is_no_survey_since_it_runs_in_waves(a):
+    plan = a.plan(a.step("look"), a.step("fix", "change"))
+    assert shape(plan) == [("assess", ("survey",), False), ("fix", ("look", "fix"), True)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"when": "client == 'acme'"},
+        {"action": Manual("Look at it")},
+        {"action": Manual("Look at it"), "once": "client"},
+        {"action": WaitTcp(80)},
+        {"action": WaitHttp(80)},
+    ],
+)
+def test_what_may_not_reach_every_endpoint_is_no_survey(a, fields):
+    plan = a.plan(a.step("look", phase="assess", **fields), a.step("fix", "change"))
+    assert [stage.steps for stage in plan.stages] == [("look",), ("survey",), ("fix",)]
+
+
+def test_a_survey_takes_no_name_that_is_taken(a):
+    steps = [a.step("fix", "change"), a.step("survey", phase="close")]
+    plan = a.plan(*steps, params={"survey_": 1})
+    assert plan.steps[0].id == "survey_"
+    assert [stage.steps for stage in plan.stages][1:] == [("fix",), ("survey",)]
+
+
+def test_nothing_is_asked_before_a_plan_that_only_reads_or_a_dry_run(a):
+    assert [stage.steps for stage in a.plan(a.step("look")).stages] == [("look",)]
+    dry = a.plan(a.step("fix", "change"), mode=Mode(dry_run=True))
+    assert [stage.steps for stage in dry.stages] == [("fix",)]
+
+
+def test_a_survey_stands_before_the_stage_even_if_a_step_done_once_parts_it(a):
+    steps = [
+        a.step("look"),
+        a.step("ring", action=Manual("Ring"), once="client"),
+        a.step("fix", "change"),
+    ]
+    plan = a.plan(*steps)
+    assert [stage.steps for stage in plan.stages] == [("look",), ("ring",), ("fix",)]
+
+
+# --- a dry run, first, apart, pounce -----------------------------------------------------------
+
+
+def test_a_dry_run_needs_the_client_to_allow_no_change(a):
+    acme = a.client("acme", "diagnose")
+    steps = [a.step("look"), a.step("fix", "change")]
+    assert a.plan(*steps, clients=[acme]).refusals
+    dry = a.plan(*steps, clients=[acme], mode=Mode(dry_run=True))
+    assert dry.refusals == ()
+    assert dry.dry_run
+    none = a.client("acme", "collect")
+    (refusal,) = a.plan(*steps, clients=[none], mode=Mode(dry_run=True)).refusals
+    assert (refusal.allow, refusal.steps) == ("diagnose", ("look", "fix"))
+
+
+def test_a_dry_run_still_takes_files_only_where_that_is_allowed(a):
+    get = a.step("get", action=Fetch(("/a",), 10), needs=("collect",))
+    plan = a.plan(get, clients=[a.client("acme", "diagnose")], mode=Mode(dry_run=True))
+    assert [refusal.allow for refusal in plan.refusals] == ["collect"]
+
+
+def rolled(a, rollout, *steps, endpoints):
+    return build_plan(
+        a.playbook(*steps, rollout=rollout),
+        params={},
+        endpoints=endpoints,
+        clients={"acme": a.everything("acme")},
+    )
+
+
+def test_who_is_first_and_who_apart_is_settled_by_the_plan(a):
+    endpoints = [
+        a.endpoint("acme/dc-1", tags=("dc",)),
+        a.endpoint("acme/dc-2", tags=("dc", "canary")),
+        a.endpoint("acme/web", tags=("canary",)),
+    ]
+    rollout = Rollout(first="tag:canary", apart="tag:dc")
+    plan = rolled(a, rollout, a.step("fix", "change"), endpoints=endpoints)
+    assert (plan.first, plan.apart) == (("acme/dc-2", "acme/web"), ("acme/dc-1", "acme/dc-2"))
+    nobody = rolled(a, Rollout(first="tag:none"), a.step("fix", "change"), endpoints=endpoints)
+    assert (nobody.first, nobody.apart) == ((), ())
+
+
+def test_a_selector_of_a_rollout_that_is_none_is_a_usage_error(a):
+    with pytest.raises(UsageError):
+        rolled(a, Rollout(first="tag:"), a.step("fix"), endpoints=[a.endpoint("acme/x")])
+
+
+def test_what_pounces_comes_with_the_steps_whose_values_it_needs(a):
+    steps = [
+        a.step("look", phase="assess"),
+        a.step("newest", phase="assess", when="look.bad"),
+        a.step("other", phase="assess"),
+        a.step("fix", "change", with_={"at": "newest.time", "n": 4}),
+    ]
+    rollout = Rollout(pounce="fix", waiting_room_s=60)
+    plan = rolled(a, rollout, *steps, endpoints=[a.endpoint("acme/x")])
+    assert plan.pounce == ("look", "newest", "fix")
+
+
+def test_without_a_rollout_the_careful_default_counts(a):
+    rollout = a.plan(a.step("fix", "change")).rollout
+    assert rollout.waves == ("1", "25%", "100%")
+    assert rollout.gate == Gate("80%", "5%", "20%", "0")
+    assert (rollout.pause, rollout.bake_s, rollout.waiting_room_s) == ("none", 0, 0)

@@ -14,6 +14,7 @@ from outagekit.playbook.model import (
     Push,
     Reboot,
     Rollout,
+    RunScript,
     WaitHttp,
     WaitTcp,
 )
@@ -29,17 +30,9 @@ def problems(a, *steps, endpoints=(), clients=None, **fields):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"action": Reboot(60)}, "reboot"),
-        ({"action": Manual("Ring")}, "manual"),
-        ({"action": Approve("Go?")}, "approve"),
         ({"action": Later("http")}, "http"),
         ({"action": Later("vendor_status")}, "vendor_status"),
         ({"action": Later("notify")}, "notify"),
-        ({"once": "client"}, "once: client"),
-        ({"once": "run"}, "once: run"),
-        ({"always": True}, "always"),
-        ({"detach": True}, "detach"),
-        ({"on_doubt": "probe"}, "on_doubt: probe"),
         ({"account": "root"}, "as: root"),
         ({"account": "system"}, "as: system"),
     ],
@@ -50,28 +43,35 @@ def test_each_thing_that_is_not_executed_is_named_at_its_step(a, fields, named):
     assert (problem.path, problem.line, problem.column) == (Path("playbooks/spooler.yaml"), 12, 1)
 
 
-def test_rollout_is_named(a):
-    (problem,) = problems(a, a.step("look"), rollout=Rollout(waves=("1", "100%")))
-    assert "`rollout`" in problem.message
-
-
 def test_everything_is_listed_at_once(a):
-    step = a.step("later", line=3, action=Reboot(60), always=True, account="root")
-    found = problems(a, step, a.step("x", line=9, detach=True), rollout=Rollout())
-    assert [problem.line for problem in found] == [0, 3, 3, 3, 9]
+    step = a.step("later", line=3, action=Later("http"), account="root")
+    found = problems(a, step, a.step("x", line=9, account="system"))
+    assert [problem.line for problem in found] == [3, 3, 9]
 
 
 def test_what_is_executed_passes(a):
     steps = [
-        a.step("one", undo=a.script(), account="login", when="True"),
+        a.step("one", undo=a.script(), account="login", when="True", always=True),
         a.step("port", action=WaitTcp(80)),
         a.step("web", action=WaitHttp(80)),
         a.step("get", action=Fetch(("/a",), 10)),
-        a.step("put", action=Push("f", "/f", b"x")),
+        a.step("put", action=Push("f", "/f", b"x"), on_doubt="probe"),
+        a.step("again", action=Reboot(60), detach=True),
+        a.step("ring", action=Manual("Ring"), once="client"),
+        a.step("go", action=Approve("Go?"), once="run"),
     ]
     acme = a.everything("acme", sites=a.sites("berlin"))
     endpoints = [a.endpoint("acme/x", site="berlin"), a.endpoint("acme/y", os="macos")]
-    refuse_not_yet(a.playbook(*steps), endpoints, {"acme": acme})
+    book = a.playbook(*steps, rollout=Rollout(waves=("1", "100%"), waiting_room_s=60))
+    refuse_not_yet(book, endpoints, {"acme": acme})
+
+
+def test_a_detached_step_is_refused_where_an_endpoint_runs_windows(a):
+    script = a.script("sh", "powershell")
+    step = a.step("long", "change", action=RunScript(script), detach=True)
+    assert a.plan(step)
+    with pytest.raises(NotYet, match="WinRM"):
+        a.plan(step, endpoints=[a.endpoint("acme/w1", os="windows")])
 
 
 def test_endpoints_are_named_with_how_to_leave_them_out(a):
@@ -97,7 +97,7 @@ def test_a_site_with_a_jump_host_does_not_matter_while_nobody_chosen_stands_ther
 
 
 def test_a_plan_with_something_of_the_kind_is_not_built(a):
-    with pytest.raises(NotYet, match="step later: `always` is not executed yet"):
-        a.plan(a.step("later", always=True))
+    with pytest.raises(NotYet, match="step later: `as: root` is not executed yet"):
+        a.plan(a.step("later", account="root"))
     with pytest.raises(NotYet, match="WinRM"):
         a.plan(endpoints=[a.endpoint("acme/w1", os="windows")])

@@ -12,8 +12,18 @@ from outagekit.credentials import SecretRef
 from outagekit.errors import InvalidInput, LogDamaged
 from outagekit.inventory.model import Credential
 from outagekit.plan.allowed import permissions
+from outagekit.plan.build import Mode, build_plan
 from outagekit.plan.store import INVENTORY_FILE, PLAN_FILE, digest_of, freeze, thaw
-from outagekit.playbook.model import Drill, DrillStep, Fetch, Param, Push, WaitHttp, WaitScript
+from outagekit.playbook.model import (
+    Drill,
+    DrillStep,
+    Fetch,
+    Param,
+    Push,
+    Rollout,
+    WaitHttp,
+    WaitScript,
+)
 
 PLAIN = st.recursive(
     st.none()
@@ -62,6 +72,32 @@ def test_parameters_and_drill_survive_too(a):
     plan = replace(plan, playbook=book)
     plan = replace(plan, digest=digest_of(plan))
     assert thaw(freeze(plan)) == plan
+
+
+def test_what_makes_a_plan_special_survives_too(a):
+    handed = {"fix": {"acme/web-01": {"path": "/a", "n": [1, None]}}}
+    mode = Mode(undo_on_failure=True, undoes="20261122T081403Z-fix-x7q2", handed=handed)
+    book = a.playbook(
+        a.step("fix", "change", verify=a.script(), verify_wants=False),
+        rollout=Rollout(first="web-*", apart="all", pounce="fix", waiting_room_s=1.5),
+    )
+    plan = build_plan(
+        book,
+        params={},
+        endpoints=[a.endpoint("acme/web-01")],
+        clients={"acme": a.everything("acme")},
+        mode=mode,
+    )
+    again = thaw(freeze(plan))
+    assert again == plan
+    assert (again.handed, again.undoes) == (handed, mode.undoes)
+    assert (again.first, again.apart, again.pounce) == (
+        ("acme/web-01",),
+        ("acme/web-01",),
+        ("fix",),
+    )
+    dry = a.plan(mode=Mode(dry_run=True))
+    assert thaw(freeze(dry)).dry_run
 
 
 @given(params=st.dictionaries(st.text(), PLAIN, max_size=4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from outagekit.playbook.load import inspect
 
 
@@ -79,3 +81,56 @@ def test_a_result_the_drill_does_not_give(steps):
     path = steps(text)
     path.write_text(path.read_text() + "drill:\n  steps: {a: {exit_code: 0}}\n")
     assert warnings(path)[0].startswith("playbook.yaml:4:41: the drill gives no `stdout` for `a`")
+
+
+PROVEN = "- {id: fix, sh: rm x, verify: test -f x}"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "text", "found"),
+    [
+        (
+            "{pounce: fix}",
+            PROVEN,
+            (
+                "4:11: `pounce` does nothing without a `waiting_room` | nobody comes back from"
+                " where nobody waits: add `waiting_room: 4h`"
+            ),
+        ),
+        (
+            "{bake: 5m}",
+            "- {id: put, push: {file: a.txt, to: /a}}",
+            (
+                "4:11: after the `bake` nothing is verified again: no changing step has a check or"
+                " verify | give one a `verify`"
+            ),
+        ),
+        (
+            "{pause: first, waves: [100.0%]}",
+            PROVEN,
+            "4:11: `pause` does nothing: the first wave is everybody | begin with a smaller wave",
+        ),
+        (
+            "{waves: [1, 25%]}",
+            PROVEN,
+            (
+                "4:11: these waves do not end with everybody, a last wave of 100% follows all the"
+                " same | write it: whom a playbook must not reach is said by `targets` and --limit"
+            ),
+        ),
+        (
+            "{waves: [1, 100%]}",
+            "- {sh: ls, risk: read}",
+            "4:1: this rollout does nothing: no step changes endpoints | remove it",
+        ),
+    ],
+)
+def test_words_of_a_rollout_that_mean_nothing_here(steps, rollout, text, found):
+    path = steps(text, above=f"targets: all\nrollout: {rollout}\n", **{"a.txt": "a"})
+    assert warnings(path) == [f"playbook.yaml:{found}"]
+
+
+def test_a_rollout_in_which_every_word_counts_has_no_warning(steps):
+    rollout = "{waves: [1, 100%], pause: each, bake: 5m, waiting_room: 4h, pounce: fix}"
+    assert warnings(steps(PROVEN, above=f"rollout: {rollout}\n")) == []
+    assert warnings(steps(PROVEN, above="rollout: {first: pos-1}\n")) == []

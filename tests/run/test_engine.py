@@ -25,46 +25,16 @@ from outagekit.log.folder import RunFolder
 from outagekit.log.reader import read_records
 from outagekit.log.writer import LogWriter
 from outagekit.playbook.model import Retry
-from outagekit.run.coordinator import Coordinator
+from outagekit.run.coordinator import Coordinator, Surroundings
 from outagekit.run.decide import Bounds
 from outagekit.run.opening import open_run
 from outagekit.run.orders import Finished
 from outagekit.run.replay import EarlierRuns, replay
+from outagekit.run.state import begin
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.driver import ScriptedDriver, succeed
 from outagekit.testing.log_file import FakeDisk
-
-
-def fail(order, kind=FailureKind.EXIT_CODE, state=EndState.FAILED):
-    return Finished(attempt=order.attempt, state=state, failure=kind, detail="no")
-
-
-class Ran:
-    """A run that is over: its ending, its records, its driver."""
-
-    def __init__(self, plan, state_dir, answer=succeed, *, bounds=None, prepare=None):
-        self.driver = ScriptedDriver(answer)
-        with open_run(plan, state_dir) as opened:
-            self.folder = opened.folder.path
-            self.coordinator = Coordinator(
-                plan,
-                run=opened.run,
-                log=opened.log,
-                driver=self.driver,
-                spool=opened.folder.spool,
-                bounds=bounds,
-            )
-            if prepare:
-                prepare(self)
-            self.ending = self.coordinator.run()
-        self.records = list(read_records(self.folder))
-        self.events = [record.event for record in self.records]
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def state_of(self, name):
-        return self.ending.state.progress[EndpointId(name)].state
+from outagekit.testing.runs import Ran, fail
 
 
 def test_every_endpoint_runs_every_step_and_the_run_ends_with_0(tmp_path):
@@ -133,7 +103,7 @@ def test_the_exit_code_says_the_worst_that_happened(tmp_path, state, kind, code)
         first = order.target.endpoint.name == "pos-01"
         return fail(order, kind, state) if first else succeed(order)
 
-    assert Ran(plan_of([step("one")], on=2), tmp_path, answer).ending.exit_code == code
+    assert Ran(plan_of([read("one")], on=2), tmp_path, answer).ending.exit_code == code
 
 
 def test_a_failure_outweighs_silence_in_the_exit_code(tmp_path):
@@ -142,7 +112,7 @@ def test_a_failure_outweighs_silence_in_the_exit_code(tmp_path):
             return fail(order)
         return fail(order, FailureKind.LOST, EndState.UNKNOWN)
 
-    assert Ran(plan_of([step("one")], on=2), tmp_path, answer).ending.exit_code == 3
+    assert Ran(plan_of([read("one")], on=2), tmp_path, answer).ending.exit_code == 3
 
 
 def test_an_exit_code_is_tried_again_and_each_try_has_an_id_of_its_own(tmp_path):
@@ -321,12 +291,10 @@ def test_reports_that_came_together_with_the_one_the_log_refused_are_not_waited_
         reports = driver.reports
         driver.reports = lambda timeout_s: [r for _ in range(3) for r in reports(timeout_s)]
         coordinator = Coordinator(
-            plan,
-            run=opened.run,
+            opened.state,
             log=FullLog(opened.log),
             driver=driver,
-            spool=opened.folder.spool,
-            warn=warned.append,
+            around=Surroundings(spool=opened.folder.spool, warn=warned.append),
         )
         stuck = threading.Timer(5.0, lambda: (coordinator.stop("late"), coordinator.stop("late")))
         stuck.start()
@@ -343,7 +311,10 @@ def test_ends_that_were_taken_by_the_log_but_never_reached_the_disk_are_named(tm
     with RunFolder.create(tmp_path, RunId("one")) as folder:
         log = LogWriter.create(folder, opener=FakeDisk(fail_at=4).open, lag_s=60)
         coordinator = Coordinator(
-            plan, run=folder.run, log=log, driver=ScriptedDriver(), spool=folder.spool
+            begin(plan, folder.run),
+            log=log,
+            driver=ScriptedDriver(),
+            around=Surroundings(spool=folder.spool),
         )
         with pytest.raises(LogUnwritable, match="perhaps not in the log: acme/pos-01 one: changed"):
             coordinator.run()
@@ -386,11 +357,10 @@ def test_when_the_log_fails_nothing_new_begins_and_what_ran_is_named(tmp_path):
     driver = ScriptedDriver()
     with open_run(plan, tmp_path) as opened:
         coordinator = Coordinator(
-            plan,
-            run=opened.run,
-            log=FailingLog(opened.log, after=4),
+            opened.state,
+            log=FailingLog(opened.log, after=6),
             driver=driver,
-            spool=opened.folder.spool,
+            around=Surroundings(spool=opened.folder.spool),
         )
         with pytest.raises(LogUnwritable, match=r"not in the log: .*acme/pos-03 one: changed"):
             coordinator.run()

@@ -13,7 +13,7 @@ from outagekit.errors import LogUnwritable
 from outagekit.events import EndpointId, EndState, FailureKind
 from outagekit.playbook.model import Fetch, Push, WaitScript, WaitTcp
 from outagekit.run import lanes as lanes_module
-from outagekit.run.decide import Start
+from outagekit.run.commands import Start
 from outagekit.run.lanes import LaneLimits, Lanes
 from outagekit.run.orders import Fetched, Finished, FirstContact, Part, make_order
 from outagekit.testing.builders import endpoints, plan_of, read, script, step
@@ -312,6 +312,7 @@ def test_a_cancelled_order_is_answered_with_doubt(tmp_path):
 
 def test_a_lane_that_ignores_being_closed_is_given_up_and_its_order_answered(tmp_path, monkeypatch):
     monkeypatch.setattr(lanes_module, "_GRACE_S", -400.0)
+    monkeypatch.setattr(lanes_module, "_END_S", 0.02)
     monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
     stuck = threading.Event()
     bench = Bench(tmp_path, lambda step, part: stuck.wait(10) and said())
@@ -395,6 +396,7 @@ def until(condition, timeout_s=3.0):
 
 def test_an_open_that_never_returns_gives_its_place_to_the_next_endpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(lanes_module, "_GRACE_S", -59.95)
+    monkeypatch.setattr(lanes_module, "_END_S", 0.02)
     monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
     stuck = Stubborn("open")
     bench = lanes_over(tmp_path, stuck, lanes=4, connecting=1)
@@ -474,6 +476,7 @@ def test_a_close_that_raises_costs_no_lane(tmp_path):
 
 def test_a_lane_that_comes_back_after_it_was_given_up_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(lanes_module, "_GRACE_S", -400.0)
+    monkeypatch.setattr(lanes_module, "_END_S", 0.02)
     monkeypatch.setattr(lanes_module, "_ABANDON_S", 0.05)
 
     before = set(threading.enumerate())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from outagekit.cli.prepare import Desk
     from outagekit.lab.fleet import Fleet
+    from outagekit.lab.machine import Pace as MachinePace
     from outagekit.playbook.model import Playbook
 
 _Word = Annotated[str, typer.Argument(metavar="PLAYBOOK", help="Name or path.")]
@@ -27,10 +29,23 @@ _Faults = Annotated[
     typer.Option(
         "--faults",
         metavar="NAME=SHARE,…",
-        help="unreachable, hang, slow, reset, auth, lie; 'none' for none.",
+        help="unreachable, hang, slow, reset, auth, flap (comes and goes), bootloop (up for a"
+        " moment, until the first change), lie; 'none' for none.",
     ),
 ]
 _DEFAULT = "bad-update-rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class _Population:
+    """Who is simulated, and how, besides the playbook."""
+
+    endpoints: int
+    seed: int
+    faults: str | None
+    """As they were typed; None for those a drill has by itself."""
+    params: Mapping[str, Any]
+    pace: MachinePace
 
 
 @command
@@ -49,20 +64,28 @@ def drill(
         float,
         typer.Option("--timeout", min=0.5, help="The longest a step may take, in seconds."),
     ] = 5.0,
+    speed: Annotated[
+        float,
+        typer.Option(
+            "--speed", min=1.0, max=3600.0, help="What the rollout's times are divided by."
+        ),
+    ] = 60.0,
 ) -> None:
     """Rehearse a playbook: the real engine over real SSH, on simulated endpoints with faults.
 
-    Exit 0 when every endpoint was judged rightly, no wrong target was touched and the log
-    verifies; else 3. It proves engine, transport and judgement, not that a script is right on
-    your machines.
+    Bake, waiting room, pauses before another try and restarts are --speed times as short. Exit 0
+    when every endpoint was judged rightly, no wrong target was touched and the log verifies; else
+    3. It proves engine, transport and judgement, not that a script is right on your machines.
     """
     from outagekit.cli.drilled import run_drill
     from outagekit.lab.drill import Tempo, rehearsed
 
     streamed.check(shown)
     desk, book, params = _prepare(playbook, given, stored, shown, pace)
-    book = rehearsed(book, Tempo(timeout_s=timeout))
-    with _fleet(book, endpoints=endpoints, seed=seed, faults=faults, params=params) as fleet:
+    tempo = Tempo(timeout_s=timeout, speed=speed)
+    book = rehearsed(book, tempo)
+    population = _Population(endpoints, seed, faults, params, tempo.pace(book))
+    with _fleet(book, population) as fleet:
         run_drill(desk, fleet, pace=pace, streamed=streamed, shown=shown, seed=seed)
 
 
@@ -79,14 +102,23 @@ def lab(
     endpoints: _Number = 10,
     seed: _Seed = 1,
     faults: _Faults = "none",
+    speed: Annotated[
+        float,
+        typer.Option(
+            "--speed", min=1.0, max=3600.0, help="What the time of a restart is divided by."
+        ),
+    ] = 1.0,
 ) -> None:
-    """Keep simulated endpoints up until Ctrl-C, to try any command on from a second terminal."""
+    """Keep simulated endpoints up until Ctrl-C, to try any command on from a second terminal.
+
+    What reaches them, they write into received.jsonl in the folder.
+    """
     from outagekit.cli.drilled import keep_lab
+    from outagekit.lab.machine import Pace as MachinePace
 
     desk, book, params = _prepare(playbook, given, stored, shown, Pace())
-    with _fleet(
-        book, endpoints=endpoints, seed=seed, faults=faults, params=params, folder=folder
-    ) as fleet:
+    population = _Population(endpoints, seed, faults, params, MachinePace(speed=speed))
+    with _fleet(book, population, folder=folder) as fleet:
         keep_lab(desk, fleet)
 
 
@@ -106,13 +138,7 @@ def _prepare(
 
 @contextmanager
 def _fleet(
-    book: Playbook,
-    *,
-    endpoints: int,
-    seed: int,
-    faults: str | None,
-    params: Mapping[str, Any],
-    folder: Path | None = None,
+    book: Playbook, population: _Population, *, folder: Path | None = None
 ) -> Iterator[Fleet]:
     import tempfile
 
@@ -127,11 +153,12 @@ def _fleet(
             folder = Path(stack.enter_context(scratch))
         started = Fleet.start(
             book,
-            endpoints=endpoints,
-            seed=seed,
+            endpoints=population.endpoints,
+            seed=population.seed,
             folder=folder,
-            faults=None if faults is None else parse_faults(faults),
-            params=params,
+            faults=None if population.faults is None else parse_faults(population.faults),
+            params=population.params,
+            pace=population.pace,
         )
         yield stack.enter_context(started)
     finally:

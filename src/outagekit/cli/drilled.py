@@ -11,7 +11,9 @@ import typer
 
 from outagekit.errors import OutagekitError
 from outagekit.lab.drill import drill_plan, score_of
+from outagekit.lab.faults import RIGHT
 from outagekit.run.signals import signals_to
+from outagekit.text import count
 
 if TYPE_CHECKING:
     from outagekit.cli.options import Pace, Shown, Streamed
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from outagekit.credentials import SecretRef
     from outagekit.inventory.model import Endpoint
     from outagekit.lab.fleet import Fleet
-    from outagekit.lab.score import Score
+    from outagekit.lab.score import Score, Tally
     from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
 
 _MISSED = 3
+_GATE = 5
 
 
 def run_drill(
@@ -50,9 +53,11 @@ def run_drill(
     if shown.json:
         document = counts_document(over.ending, plan, over.run, log_path=log_path)
         desk.screen.document({**document, "score": score_document(score), "seed": seed})
+    # A gate that closes ends nothing that was rehearsed: whom it kept back is not judged.
+    stopped = over.ending.why if over.ending.exit_code != _GATE else ""
     tell = desk.screen.note if score.passed and not over.ending.why else desk.screen.say
     tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
-    if over.ending.why:
+    if stopped:
         desk.screen.say("the drill was stopped, so there is no score")
     else:
         tell_score(desk, score)
@@ -63,7 +68,7 @@ def run_drill(
             f"outagekit playbooks show {plan.playbook.name}",
         ]
     )
-    if over.ending.why:
+    if stopped:
         raise typer.Exit(over.ending.exit_code)
     if not score.passed:
         raise typer.Exit(_MISSED)
@@ -74,9 +79,12 @@ def tell_score(desk: Desk, score: Score) -> None:
     verdict = "passed" if score.passed else "FAILED"
     tell = desk.screen.note if score.passed else desk.screen.say
     tell(f"drill {verdict}: {score.right} of {score.total} endpoints judged rightly")
-    injected = [f"{t.fault} {t.right}/{t.total}" for t in score.tallies if t.fault]
+    injected = [_tally_text(tally) for tally in score.tallies if tally.fault]
     if injected:
         tell(f"faults put in and caught: {', '.join(injected)}")
+    if score.unfinished:
+        held = count(len(score.unfinished), "endpoint")
+        desk.screen.say(f"{held} did not come to an end, and are not judged")
     for each in score.misjudged:
         fault = each.fault or "healthy"
         desk.screen.warn(f"{each.endpoint} ({fault}): expected {each.expected}, found {each.found}")
@@ -84,6 +92,12 @@ def tell_score(desk: Desk, score: Score) -> None:
         desk.screen.warn(f"{endpoint}: changed although nothing called for it")
     for endpoint in score.repeated:
         desk.screen.warn(f"{endpoint}: a change that had succeeded was made again")
+
+
+def _tally_text(tally: Tally) -> str:
+    said = f"{tally.fault} {tally.right}/{tally.total}"
+    restless = tally.fault is not None and RIGHT[tally.fault].also
+    return f"{said} ({tally.fixed} as wanted in the end)" if restless else said
 
 
 def score_document(score: Score) -> dict[str, object]:
@@ -98,7 +112,12 @@ def score_document(score: Score) -> dict[str, object]:
             {"endpoint": m.endpoint, "fault": m.fault, "expected": m.expected, "found": m.found}
             for m in score.misjudged
         ],
-        "faults": {t.fault: {"total": t.total, "right": t.right} for t in score.tallies if t.fault},
+        "unfinished": list(score.unfinished),
+        "faults": {
+            t.fault: {"total": t.total, "right": t.right, "fixed": t.fixed}
+            for t in score.tallies
+            if t.fault
+        },
     }
 
 
@@ -117,7 +136,6 @@ def keep_lab(desk: Desk, fleet: Fleet) -> None:
     """Write a workspace for the fleet beside its keys, say how to use it, and wait for Ctrl-C."""
     from outagekit.cli.ending import playbook_words
     from outagekit.lab.workspace import write_lab_workspace
-    from outagekit.text import count
 
     folder = write_lab_workspace(fleet)
     names = [endpoint.id for endpoint in fleet.inventory.endpoints()]

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from outagekit.cli.frame import frame
 from outagekit.cli.tally import Tally
+from outagekit.text import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +49,15 @@ class LiveView:
         self._now_s = now_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="live-view", daemon=True)
+        self._drawing = threading.Lock()
         self._drawn: list[Text] = []
         self._width = 0
-        self._live = Live(
+        self._notice = ""
+        self._paused = False
+        self._live = self._new_live()
+
+    def _new_live(self) -> Live:
+        return Live(
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
@@ -71,6 +78,7 @@ class LiveView:
     ) -> None:
         if self._thread.ident is None:
             return
+        self.resume()
         self._over.set()
         self._thread.join(_JOIN_S)
         self._live.transient = kind is None
@@ -80,10 +88,38 @@ class LiveView:
             self._live.stop()
 
     def on_records(self, records: tuple[Record, ...]) -> None:
-        """Count records; called from the log's thread."""
+        """Count records; called from the log's thread.
+
+        Those of a run's earlier lives are given first, before the view is entered.
+        """
         with self._lock:
             for record in records:
                 self._tally.take(record)
+
+    def pause(self, *, typed: bool = False) -> None:
+        """Wipe the picture away and leave the terminal to a question; `resume` draws it again.
+
+        `typed` says that somebody has pressed Enter below the picture.
+        """
+        with self._drawing, suppress(OSError, ValueError):
+            if self._paused or self._thread.ident is None:
+                return
+            self._paused = True
+            if typed:
+                self._console.control(Control.move(0, -1))
+            self._live.transient = True
+            self._live.stop()
+
+    def resume(self, notice: str = "") -> None:
+        """Draw again, below what was printed meanwhile; a `notice` is the picture's last line."""
+        with self._drawing, suppress(OSError, ValueError):
+            self._notice = notice
+            if not self._paused:
+                return
+            self._paused = False
+            self._drawn = []
+            self._live = self._new_live()
+            self._live.start()
 
     def _keep_drawing(self) -> None:
         with suppress(Exception):  # whatever a terminal does, the run goes on without a picture
@@ -91,15 +127,27 @@ class LiveView:
                 self._draw()
 
     def _draw(self) -> None:
+        with self._drawing:
+            if not self._paused:
+                self._picture()
+
+    def _picture(self) -> None:
         width, height = self._console.size
+        # A row stays free, so that a Ctrl-C echoed by the terminal scrolls nothing away.
+        rows = max(height - 1, 1)
         with self._lock:
-            # A row stays free, so that a Ctrl-C echoed by the terminal scrolls nothing away.
-            lines = frame(self._tally, self._now_s(), width - 1, max(height - 1, 1))
+            lines = frame(self._tally, self._now_s(), width - 1, rows - bool(self._notice))
+        lines += [self._noticed(width - 1)] if self._notice else []
         if lines == self._drawn and width == self._width:
             return
         self._climb(width)
         self._drawn, self._width = lines, width
         self._live.update(Group(*lines), refresh=True)
+
+    def _noticed(self, width: int) -> Text:
+        line = Text(visible_line(self._notice), "bold yellow", no_wrap=True)
+        line.truncate(max(width, 1), overflow="ellipsis")
+        return line
 
     def _climb(self, width: int) -> None:
         """Wipe the rows that a narrower terminal has made of lines it folded."""

@@ -15,6 +15,7 @@ from outagekit.errors import UsageError
 _WHO = "Which endpoints"
 _WHAT = "What with"
 _HOW = "How fast"
+_MANNER = "In which manner"
 _CONSENT = "Consent (never from the environment)"
 _SHOW = "What is shown"
 
@@ -223,6 +224,30 @@ class Pace(Group):
 
 
 @dataclass(frozen=True, slots=True)
+class Manner(Group):
+    """How a plan is meant to be executed; part of the plan and of its digest."""
+
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            envvar="OUTAGEKIT_DRY_RUN",
+            help="Only reading steps and checks: says what would be changed, changes nothing.",
+            rich_help_panel=_MANNER,
+        ),
+    ] = False
+    undo_on_failure: Annotated[
+        bool,
+        typer.Option(
+            "--undo-on-failure",
+            envvar="OUTAGEKIT_UNDO_ON_FAILURE",
+            help="Take an endpoint's changes back at once if a later step of it fails.",
+            rich_help_panel=_MANNER,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Approval(Group):
     """What goes beyond an agreement, and who answers for it."""
 
@@ -266,6 +291,16 @@ class Consent(Approval):
             "--plan",
             metavar="DIGEST",
             help="Run only if the plan still has this digest (from `plan`).",
+            rich_help_panel=_CONSENT,
+        ),
+    ] = None
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--approve",
+            metavar="STEP='NAME: REASON'",
+            help="Answer a question beforehand: an approve or manual STEP, STEP@CLIENT, or"
+            " `pause`. Repeatable.",
             rich_help_panel=_CONSENT,
         ),
     ] = None

@@ -15,11 +15,13 @@ from outagekit.errors import InvalidInput, NothingMatched, Refused, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outagekit.cli.options import Approval, Consent, Given, Pace, Where
+    from outagekit.cli.options import Approval, Consent, Given, Manner, Pace, Where
     from outagekit.cli.render import Screen
     from outagekit.credentials import SecretRef, Vault
     from outagekit.credentials.trusted import TrustedDigests
+    from outagekit.events import ApprovalGiven
     from outagekit.inventory.model import Endpoint, Inventory
+    from outagekit.plan.build import Mode
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
@@ -117,7 +119,13 @@ def read_playbook(word: str, places: Places) -> Playbook:
 
 
 def make_plan(
-    playbook: Playbook, desk: Desk, where: Where, given: Given | None, approval: Approval | None
+    playbook: Playbook,
+    desk: Desk,
+    where: Where,
+    given: Given | None,
+    approval: Approval | None,
+    *,
+    manner: Manner | None = None,
 ) -> Plan:
     """Return the plan the options describe; `Refused` things stand in it, they do not raise."""
     from outagekit.plan.allowed import permissions
@@ -135,7 +143,24 @@ def make_plan(
             approved_by=approval.approved_by if approval else None,
             because=approval.because if approval else None,
         ),
+        mode=_mode(playbook, manner),
     )
+
+
+def _mode(playbook: Playbook, manner: Manner | None) -> Mode:
+    from outagekit.plan.build import LIVE, Mode
+
+    if manner is None:
+        return LIVE
+    undo = manner.undo_on_failure
+    if came_from_environment("undo_on_failure"):  # set for every run: there it may mean nothing
+        undo = undo and not manner.dry_run
+    elif undo and manner.dry_run:
+        raise UsageError("--dry-run changes nothing, so --undo-on-failure has nothing to undo")
+    elif undo and not any(step.changes and step.undo for step in playbook.steps):
+        message = f"--undo-on-failure undoes nothing: no changing step of {playbook.name} can undo"
+        raise UsageError(message, hint="give a step an `undo`, or leave the flag out")
+    return Mode(dry_run=manner.dry_run, undo_on_failure=undo)
 
 
 def _values(playbook: Playbook, given: Given | None) -> dict[str, object]:
@@ -174,22 +199,26 @@ def _selection(playbook: Playbook, where: Where) -> str:
     return " and ".join(parts)
 
 
-def confirm(desk: Desk, plan: Plan, consent: Consent) -> None:
-    """Do everything that stands between a plan and its run. Raises `Refused` or `StoppedByPerson`.
+def confirm(desk: Desk, plan: Plan, consent: Consent) -> tuple[ApprovalGiven, ...]:
+    """Do everything that stands between a plan and its run; return what was answered beforehand.
 
-    The agreement comes first, then the digest a person saw, then the question.
+    The agreement comes first, then the digest a person saw, then the question. The answers have
+    no `os_user` yet. Raises `Refused`, `StoppedByPerson`, or `UsageError` for an answer to nothing.
     """
     from outagekit.plan.allowed import require_allowed
+    from outagekit.plan.beforehand import beforehand
     from outagekit.plan.summary import confirmation, override_confirmations, require_same
 
     require_allowed(plan)
     if consent.plan is not None:
         require_same(plan, consent.plan)
+    answers = beforehand(consent.approve or (), plan)
     for unlisted in override_confirmations(plan):
         desk.screen.ask(unlisted.text, expected=unlisted.expected, flag="")
     question = confirmation(plan, now=datetime.now(UTC))
     if question is not None and not consent.yes:
         desk.screen.ask(question.text, expected=question.expected, flag="--yes")
+    return answers
 
 
 def require_trusted(desk: Desk, playbook: Playbook) -> None:

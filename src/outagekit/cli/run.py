@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Approval, Consent, Given, Pace, Shown, Stored, Streamed, Where
+from outagekit.cli.options import (
+    Approval,
+    Consent,
+    Given,
+    Manner,
+    Pace,
+    Shown,
+    Stored,
+    Streamed,
+    Where,
+)
 from outagekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +40,14 @@ _Timeout = Annotated[
 
 @command
 def plan(
-    *, playbook: _Word, where: Where, given: Given, approval: Approval, stored: Stored, shown: Shown
+    *,
+    playbook: _Word,
+    where: Where,
+    given: Given,
+    manner: Manner,
+    approval: Approval,
+    stored: Stored,
+    shown: Shown,
 ) -> None:
     """Show what would happen, to whom, in which order, and what is refused. Touches nothing."""
     from outagekit.cli.planned import show_plan
@@ -38,11 +55,9 @@ def plan(
 
     screen = shown.screen()
     desk = open_desk(screen, where, stored.state_dir)
-    show_plan(
-        screen,
-        make_plan(read_playbook(playbook, desk.places), desk, where, given, approval),
-        words=sys.argv[2:],
-    )
+    found = read_playbook(playbook, desk.places)
+    made = make_plan(found, desk, where, given, approval, manner=manner)
+    show_plan(screen, made, words=sys.argv[2:])
 
 
 @command
@@ -51,6 +66,7 @@ def run(
     playbook: _Word,
     where: Where,
     given: Given,
+    manner: Manner,
     pace: Pace,
     consent: Consent,
     streamed: Streamed,
@@ -64,7 +80,7 @@ def run(
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
     found = read_playbook(playbook, desk.places)
     desk.screen.note(f"playbook {found.name} ({found.origin}: {found.path})")
-    made = make_plan(found, desk, where, given, consent)
+    made = make_plan(found, desk, where, given, consent, manner=manner)
     require_trusted(desk, found)
     _begin(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
 

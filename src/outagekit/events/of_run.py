@@ -29,6 +29,8 @@ class RunOpened(Event, frozen=True, tag="run.opened"):
     machine: str
     version: str
     drill: bool = False
+    trust: str = ""
+    """Folder of the keys the endpoints are known by."""
 
 
 class PlanFrozen(Event, frozen=True, tag="plan.frozen"):

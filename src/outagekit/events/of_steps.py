@@ -122,6 +122,8 @@ class StepTidied(Event, frozen=True, tag="step.tidied"):
 
     endpoint: EndpointId
     step: StepId
+    detach: str = ""
+    """The id it ran under."""
 
 
 class EndpointParked(Event, frozen=True, tag="endpoint.parked"):

@@ -13,7 +13,7 @@ from outagekit.errors import InvalidInput, OutagekitError, UsageError
 from outagekit.events import EndpointId, FailureKind
 from outagekit.lab.chance import unit
 from outagekit.lab.faults import Fault, draw_faults
-from outagekit.lab.machine import Machine, Pace
+from outagekit.lab.machine import Machine, Pace, cure_of
 from outagekit.lab.score import Case
 from outagekit.lab.truth import Truth, truth_of
 from outagekit.playbook.model import Param, Playbook, RunScript, ValueType
@@ -27,6 +27,8 @@ DEFAULT_SHARES: Final[Mapping[Fault, float]] = {
     "lie": 0.02,
 }
 """What a drill has unless it is told otherwise; without `lie` where a lie could not show."""
+RESTLESS_SHARES: Final[Mapping[Fault, float]] = {"flap": 0.02, "bootloop": 0.01}
+"""What it has besides where the playbook waits for those that went away."""
 
 _LATE_SHARE: Final = 0.5
 _SAMPLES: Final[Mapping[ValueType, Any]] = {
@@ -77,24 +79,26 @@ def cast(
 ) -> Cast:
     """Return machine and case of every endpoint.
 
-    `faults` are shares from 0 to 1; None: `DEFAULT_SHARES`. A `hang` or `reset` strikes at the
+    `faults` are shares from 0 to 1; None: `default_shares`. A `hang` or `reset` strikes at the
     first command, or, for about half of the machines that call for a change, right after the
-    changing action was done. Raises `UsageError` for `lie` with a playbook that has no lie to
-    find, and `InvalidInput` for a drill block that cannot be evaluated.
+    changing action was done. Only a machine that calls for what would end its boot loop has one.
+    Raises `UsageError` for `lie` with a playbook that has no lie to find, or `bootloop` with one
+    that changes nothing, and `InvalidInput` for a drill block that cannot be evaluated.
     """
     names = tuple(endpoints)
     casting = _Casting(playbook, seed, params, pace)
     try:
         truths = {name: casting.truth(name) for name in names}
         liars = [name for name in names if truths[name].needs and casting.can_lie(name)]
+        cure = cure_of(playbook)
+        loopers = [name for name in names if cure in truths[name].needs]
     except OutagekitError as error:
         message = f"the drill block of {playbook.name} cannot be rehearsed: {error.message}"
         raise InvalidInput(message, hint=error.hint) from error
-    if faults and "lie" in faults and not _has_lie(playbook):
-        message = f"no lie would show in {playbook.name}: no changing step has a verify"
-        raise UsageError(message, hint="leave out lie, or give the step a verify and a drill `set`")
-    shares = DEFAULT_SHARES if faults is None else faults
-    drawn = draw_faults(shares, names, seed=seed, liars=liars)
+    _refuse_what_would_not_show(playbook, faults or {})
+    shares = default_shares(playbook) if faults is None else faults
+    able: Mapping[Fault, list[EndpointId]] = {"lie": liars, "bootloop": loopers}
+    drawn = draw_faults(shares, names, seed=seed, able=able)
     machines = {name: casting.machine(name) for name in names}
     scripted = {step.id for step in playbook.steps if isinstance(step.action, RunScript)}
     for name, fault in drawn.items():
@@ -102,6 +106,21 @@ def cast(
         late = unit(seed, "late", name) < _LATE_SHARE
         machines[name].strikes_late = late and not scripted.isdisjoint(truths[name].needs)
     return Cast(machines, {name: Case(drawn.get(name), truths[name]) for name in names})
+
+
+def default_shares(playbook: Playbook) -> Mapping[Fault, float]:
+    """Return what a drill of the playbook has unless it is told otherwise."""
+    waits = playbook.rollout is not None and playbook.rollout.waiting_room_s > 0
+    return {**DEFAULT_SHARES, **RESTLESS_SHARES} if waits else DEFAULT_SHARES
+
+
+def _refuse_what_would_not_show(playbook: Playbook, faults: Mapping[Fault, float]) -> None:
+    if "lie" in faults and not _has_lie(playbook):
+        message = f"no lie would show in {playbook.name}: no changing step has a verify"
+        raise UsageError(message, hint="leave out lie, or give the step a verify and a drill `set`")
+    if "bootloop" in faults and cure_of(playbook) is None:
+        message = f"nothing would end a boot loop in {playbook.name}: no step changes anything"
+        raise UsageError(message, hint="leave out bootloop")
 
 
 def _has_lie(playbook: Playbook) -> bool:

@@ -16,11 +16,21 @@ from outagekit.lab.chance import unit
 from outagekit.playbook import units
 from outagekit.text import closest, visible_line
 
-Fault = Literal["unreachable", "hang", "slow", "reset", "auth", "lie"]
+Fault = Literal["unreachable", "hang", "slow", "reset", "auth", "flap", "bootloop", "lie"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
-# Few machines can lie, so they are asked before another fault takes them.
-_DRAWN_IN_ORDER: Final = tuple(sorted(FAULTS, key=lambda fault: fault != "lie"))
+# Few machines can have these, so they are asked before another fault takes them.
+_DRAWN_IN_ORDER: Final = tuple(sorted(FAULTS, key=("lie", "bootloop", *FAULTS).index))
+_NOT_SENT: Final = frozenset(
+    {
+        FailureKind.REFUSED,
+        FailureKind.CONNECT_TIMEOUT,
+        FailureKind.HANDSHAKE,
+        FailureKind.LOST,
+        FailureKind.TIMEOUT,
+        FailureKind.ABANDONED,
+    }
+)
 _EXAMPLE: Final = "write it like --faults unreachable=5%,hang=2%, or --faults none"
 
 
@@ -33,6 +43,9 @@ class Right:
     state: EndState | None
     """None: the fault changes nothing about how the endpoint is to be judged."""
     kinds: frozenset[FailureKind] = frozenset()
+    also: frozenset[EndState] = frozenset()
+    """States that are right besides the healthy one, for one of `kinds`, as long as they are true
+    of the machine."""
 
 
 RIGHT: Final[Mapping[Fault, Right]] = {
@@ -51,6 +64,18 @@ RIGHT: Final[Mapping[Fault, Right]] = {
         frozenset({FailureKind.LOST}),
     ),
     "auth": Right("rejects the login", EndState.FAILED, frozenset({FailureKind.AUTH})),
+    "flap": Right(
+        "goes away and comes back, again and again, also in the middle of a command",
+        None,
+        _NOT_SENT,
+        frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
+    ),
+    "bootloop": Right(
+        "is up for a moment only, until the first change was made on it",
+        None,
+        _NOT_SENT,
+        frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
+    ),
     "lie": Right(
         "says that the change is done, but does nothing",
         EndState.FAILED,
@@ -99,13 +124,13 @@ def draw_faults(
     endpoints: Collection[EndpointId],
     *,
     seed: int,
-    liars: Collection[EndpointId],
+    able: Mapping[Fault, Collection[EndpointId]],
 ) -> dict[EndpointId, Fault]:
     """Return which endpoint has which fault; an endpoint has one at most.
 
     A share counts of all endpoints, rounded, and gives at least one endpoint if it is not 0: a
-    fault somebody asked for shall be met. Only endpoints among `liars` are given `lie`, as a lie
-    about a change that is not due would not show; if there are too few of them, fewer lie.
+    fault somebody asked for shall be met. `able` says of a fault who can have it, if not everybody
+    can: a lie about a change that is not due would not show. If there are too few, fewer have it.
     """
     drawn: dict[EndpointId, Fault] = {}
     for fault in _DRAWN_IN_ORDER:
@@ -113,9 +138,8 @@ def draw_faults(
         if share <= 0.0:
             continue
         wanted = max(1, round(share * len(endpoints)))
-        choice = liars if fault == "lie" else endpoints
         free = sorted(
-            (endpoint for endpoint in choice if endpoint not in drawn),
+            (endpoint for endpoint in able.get(fault, endpoints) if endpoint not in drawn),
             key=lambda endpoint: (unit(seed, "fault", fault, endpoint), endpoint),
         )
         drawn.update(dict.fromkeys(free[:wanted], fault))

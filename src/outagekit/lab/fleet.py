@@ -1,7 +1,8 @@
 """A fleet of simulated endpoints for one playbook: machines, servers, inventory and trust.
 
 It opens sockets on loopback only, resolves no secret, and writes into one folder: the key that
-logs in, and the host keys and machine ids the endpoints are trusted by. Use:
+logs in, the host keys and machine ids the endpoints are trusted by, and `received.jsonl`, the
+machines' own record of every command that reached them. Use:
 
     with Fleet.start(playbook, endpoints=40, seed=1, folder=folder) as fleet:
         ...  # run a plan over fleet.inventory, trusting fleet.trust_folder
@@ -14,6 +15,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +26,14 @@ from outagekit.events import Allow, EndpointId
 from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
 from outagekit.lab.casting import Cast, cast, sample_params
 from outagekit.lab.faults import Fault
+from outagekit.lab.journal import RECEIVED, Journal
 from outagekit.lab.keys import new_key, new_key_file
+from outagekit.lab.listening import LOOPBACK
 from outagekit.lab.machine import Machine, Pace
 from outagekit.lab.population import Place, places_for
 from outagekit.lab.ports import accept_only, http
 from outagekit.lab.score import Case
-from outagekit.lab.ssh_server import LOGIN, LOOPBACK, LoopbackServer
+from outagekit.lab.ssh_server import LOGIN, LoopbackServer
 from outagekit.playbook.model import Playbook, Step, WaitHttp, WaitTcp
 from outagekit.text import visible_line
 
@@ -58,6 +62,7 @@ class Fleet:
         self.trust_folder = folder / "trust"
         self.inventory = Inventory()
         self._server = LoopbackServer()
+        self._journal: Journal | None = None
 
     @classmethod
     def start(
@@ -105,6 +110,8 @@ class Fleet:
     def close(self) -> None:
         """End every connection and free every port. Never raises; again is allowed."""
         self._server.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def __enter__(self) -> Self:
         """Return the fleet."""
@@ -121,6 +128,9 @@ class Fleet:
 
     def _open(self, places: Mapping[EndpointId, Place]) -> None:
         self.folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self._journal = journal = Journal(self.folder / RECEIVED)
+        for identity, machine in self.machines.items():
+            machine.on_received = partial(journal.write, identity)
         key_file = self.folder / "drill_key"
         login_key = new_key_file(key_file)
         endpoints: list[Endpoint] = []
@@ -166,9 +176,10 @@ class Fleet:
             if machine.fault == "unreachable":
                 ports[action.port] = self._server.closed_port()
             elif isinstance(action, WaitTcp):
-                ports[action.port] = self._server.add_port(accept_only)
+                ports[action.port] = self._server.add_port(accept_only, of=machine)
             else:
-                ports[action.port] = self._server.add_port(http(_status(machine, step, action)))
+                answering = http(_status(machine, step, action))
+                ports[action.port] = self._server.add_port(answering, of=machine)
         return ports
 
 

@@ -1,43 +1,52 @@
 """One simulated machine: a few facts, and answers to the steps of one playbook.
 
-Pure: no socket, no clock, no thread. The same endpoint name and seed give the same machine. What
-the machine answers is said by the playbook's `drill` block; what it was told to do, it records.
+No socket and no thread; the only clock is the one it is given. The same endpoint name and seed
+give the same machine. What the machine answers is said by the playbook's `drill` block; what it
+was told to do, it records. Whoever puts it behind a port tells it when it goes down and comes up.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from outagekit.errors import OutagekitError
 from outagekit.events import EndpointId, StepId
+from outagekit.lab.answers import SYNTAX_ERROR, UNUSABLE_DRILL, Answer, Ending, Received
 from outagekit.lab.chance import token, unit
+from outagekit.lab.detached import DetachedScripts
+from outagekit.lab.facts import draw_state, worth
 from outagekit.lab.faults import Fault
 from outagekit.lab.files import Files
+from outagekit.lab.power import Spell, flapping, looping
 from outagekit.lab.script import is_whole, values_in
-from outagekit.playbook import units
 from outagekit.playbook.expressions import evaluate, render
 from outagekit.playbook.model import (
     DrillStep,
     Fetch,
     Playbook,
     Push,
+    Reboot,
     Step,
     ValueType,
     WaitHttp,
     WaitScript,
 )
-
-Ending = Literal["exit", "hang", "reset"]
+from outagekit.transports.detached import script_in
 
 IDENTITY: Final = "identity"
+_SCRIPT: Final = "script"
 _UNDO: Final = "undo"
 _VERDICTS: Final = frozenset({"check", "verify"})
-_ONE_EXPRESSION: Final = re.compile(r"\s*\{\{(?P<text>(?:(?!\{\{|\}\}).)*)\}\}\s*", re.DOTALL)
+_ACTIONS: Final = frozenset({_SCRIPT, _UNDO})
+_DETACHED: Final = frozenset({"collect", "release"})
 _SAMPLES: Final[Mapping[ValueType, Any]] = {
     "text": "",
     "bool": False,
@@ -47,36 +56,12 @@ _SAMPLES: Final[Mapping[ValueType, Any]] = {
     "list": [],
 }
 
-SYNTAX_ERROR: Final = 2
-NOT_FOUND: Final = 127
-UNUSABLE_DRILL: Final = 70
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What comes back from a command. With another ending than `exit`, nothing comes back."""
-
-    exit_code: int = 0
-    stdout: str = ""
-    stderr: str = ""
-    takes_s: float = 0.0
-    ending: Ending = "exit"
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A command that reached the machine."""
-
-    step: StepId
-    part: str
-    number: int
-    """From 1: how often this part of this step was received."""
-    sha256: str
-    """Hash of the script, or of the file that was pushed."""
-    ran: bool
-    """False: nothing of it was executed."""
-    exit_code: int | None = None
-    """None if no answer was given."""
+REBOOT_S: Final = 20.0
+"""How long a machine is down when it restarts, unless its drill says `takes_s`."""
+_UNTIL_DOWN_S: Final = 2.0
+_LEAST_UNTIL_DOWN_S: Final = 0.05
+_PROMPT_SHARE: Final = 0.5
+_RESTLESS: Final = frozenset({"flap", "bootloop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +69,14 @@ class Pace:
     """How fast simulated machines are."""
 
     speed: float = 1.0
-    """By how much `takes_s` of the drill block is divided."""
+    """By how much `takes_s` of the drill block and the time a restart takes are divided."""
     slow_s: float = 1.0
     """How much later a machine with the fault `slow` answers each command."""
+    swing: float = 1.0
+    """What the times of `flap` and `bootloop` are multiplied by; they are in real seconds."""
+    dawdle_s: float = 0.2
+    """What each command takes on a machine that flaps or boot-loops, times `swing`: long enough
+    to be caught in the middle now and then."""
 
 
 class Machine:
@@ -94,23 +84,45 @@ class Machine:
 
     `fault` is what is wrong with it, set by the fleet. `strikes_late` puts a `hang` or `reset` at
     the worst place there is: after a changing action was done, instead of its answer.
+    `downs` is how often it went down so far; `is_cured` says that its boot loop is over, because
+    the step `cure` was done on it. `on_received` hears of every command, before its answer.
     """
 
     def __init__(
-        self, endpoint: EndpointId, playbook: Playbook, *, seed: int = 0, pace: Pace | None = None
+        self,
+        endpoint: EndpointId,
+        playbook: Playbook,
+        *,
+        seed: int = 0,
+        pace: Pace | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         drill = playbook.drill
         self.endpoint = endpoint
         self.machine_id = token(seed, "machine-id", endpoint)
         self.boot_id = token(seed, "boot-id", endpoint)
+        self.downs = 0
+        self.is_cured = False
+        self.cure = cure_of(playbook)
+        self.on_received: Callable[[Received], None] | None = None
         self.state = draw_state(drill.state if drill else {}, seed, endpoint)
         self.fault: Fault | None = None
         self.strikes_late = False
         self.received: list[Received] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
         self.changing = frozenset(step.id for step in playbook.steps if step.changes)
+        self.restarting = frozenset(
+            step.id for step in playbook.steps if isinstance(step.action, Reboot)
+        )
+        self.repeatable = frozenset(s.id for s in playbook.steps if s.on_doubt == "rerun")
         self._steps: dict[str, Step] = {step.id: step for step in playbook.steps}
         self._answers = drill.steps if drill else {}
+        self._seed = seed
         self._pace = pace or Pace()
+        self._clock = clock
+        self._booted_ns = self._down_ns = clock()
+        self._boots = 0
+        self._detached = DetachedScripts(clock)
         self._struck = False
         self._before: dict[StepId, dict[str, Any]] = {}
         self._pushes: dict[str, StepId] = {}
@@ -135,33 +147,88 @@ class Machine:
         """Every command that was executed, in order: nothing here twice is nothing done twice."""
         return tuple(entry for entry in self.received if entry.ran)
 
-    def answer(self, step: str, part: str, script: bytes) -> Answer:
+    def answer(self, step: str, part: str, script: bytes, *, detached: str = "") -> Answer:
         """Return the answer to one command, whatever was sent. Never raises.
 
         A cut script is a syntax error (exit code 2) and runs nothing. A step the playbook does
         not have succeeds and says that nothing was run. A drill block that cannot be evaluated
-        over this machine's state is exit code 70.
+        over this machine's state is exit code 70. `detached` names the folder of a script that
+        goes on without its connection: started once, asked for with `collect`, gone by `release`.
         """
-        if part == IDENTITY:
-            text = f"machine-id={self.machine_id}\nboot-id={self.boot_id}\n"
-            return self._paced(Answer(stdout=text))
-        known = self._steps.get(step)
-        if known is None:
-            return self._paced(Answer(stdout=f"lab: simulated, {step} was not run\n"))
+        name = StepId(step)
         digest = hashlib.sha256(script).hexdigest()
+        answer, ran = self._answered(name, part, script, detached)
+        code = answer.exit_code if answer.ending == "exit" else None
+        if part == _SCRIPT and detached and ran and answer.ending == "exit":
+            self._detached.begin(detached, answer)
+            answer = self._detached.tell(detached, script)
+        self._record(name, part, digest, ran=ran, exit_code=code)
+        return answer
+
+    def _answered(
+        self, name: StepId, part: str, script: bytes, detached: str
+    ) -> tuple[Answer, bool]:
+        """Return the answer, and whether anything of the command was executed."""
+        if part == IDENTITY:
+            return self._paced(Answer(stdout=self._identity(script))), True
         if not is_whole(script):
-            self._record(known, part, digest, ran=False, exit_code=SYNTAX_ERROR)
-            return Answer(SYNTAX_ERROR, stderr="sh: Syntax error: end of file unexpected\n")
+            error = "sh: Syntax error: end of file unexpected\n"
+            return Answer(SYNTAX_ERROR, stderr=error), False
         ending = self.strike()
         if ending is not None:
-            self._record(known, part, digest, ran=False, exit_code=None)
-            return Answer(ending=ending)
-        answer = self._respond(known, part, values_in(script))
-        ending = self.strike(after=known) if part not in _VERDICTS else None
-        answer = Answer(ending=ending) if ending else self._paced(answer)
-        code = answer.exit_code if answer.ending == "exit" else None
-        self._record(known, part, digest, ran=True, exit_code=code)
-        return answer
+            return Answer(ending=ending), False
+        known = self._steps.get(name)
+        if known is None:
+            return self._paced(Answer(stdout=f"lab: simulated, {name} was not run\n")), False
+        if part in _DETACHED or self._detached.has(detached):
+            return self._told(part, script, detached), False
+        answer = self._respond(known, part, values_in(script_in(script) if detached else script))
+        ending = self.strike(after=known) if part in _ACTIONS else None
+        return (Answer(ending=ending) if ending else self._paced(answer)), True
+
+    def _told(self, part: str, script: bytes, detached: str) -> Answer:
+        if part == "release":
+            return self._detached.release(detached)
+        return self._detached.tell(detached, script)
+
+    def missed(self, step: str, part: str, script: bytes) -> None:
+        """Record a command that reached the machine, which went down before it was executed."""
+        digest = hashlib.sha256(script).hexdigest()
+        self._record(StepId(step), part, digest, ran=False, exit_code=None)
+
+    def before_s(self, step: str, part: str) -> float:
+        """Return how long the machine hesitates before it executes a command.
+
+        0 unless it is restless: such a machine goes down in the middle of a command as well, and
+        then all of the command may have happened, or nothing.
+        """
+        return 0.0 if self._is_prompt(step, part) else self._dawdle_s
+
+    def spells(self) -> Iterator[Spell]:
+        """Return when the machine is up and down by itself; nothing for one that always is up."""
+        if self.fault == "flap":
+            return flapping(self._seed, self.endpoint, swing=self._pace.swing)
+        if self.fault == "bootloop":
+            return looping(self._seed, self.endpoint, swing=self._pace.swing)
+        return iter(())
+
+    def went_down(self) -> None:
+        """Hear that nobody reaches the machine any more."""
+        self.downs += 1
+        self._down_ns = self._clock()
+
+    def came_up(self, *, boots: bool) -> None:
+        """Hear that it can be reached again; with `boots` it was restarted meanwhile."""
+        if boots:
+            self._boots += 1
+            self.boot_id = token(self._seed, "boot-id", self.endpoint, str(self._boots))
+            # A machine has been up for a while when it can be reached.
+            self._booted_ns = self._down_ns
+            self._detached.crash()
+
+    def down_s(self, step: Step) -> float:
+        """Return how long the machine is down when a step restarts it."""
+        return (self.drill(step).takes_s or REBOOT_S) / self._pace.speed
 
     def strike(self, *, after: Step | None = None) -> Ending | None:
         """Return how the connection goes wrong now, or None. Once struck, it stays so.
@@ -180,7 +247,7 @@ class Machine:
         if step is not None:
             self._apply(self._goals(step, {}), step)
             digest = hashlib.sha256(content).hexdigest()
-            self._record(step, "script", digest, ran=True, exit_code=0)
+            self._record(step.id, "script", digest, ran=True, exit_code=0)
 
     def verdict(self, step: Step, part: str, values: Mapping[str, Any]) -> bool:
         """Return whether `check` or `verify` of a step is true. Raises what expressions raise.
@@ -208,7 +275,13 @@ class Machine:
         names = {**self._names(values), **goals}
         stdout = render(drill.stdout, names) if drill.stdout else _sample(step)
         stderr = render(drill.stderr, names) if drill.stderr else ""
-        self._apply(goals, step)
+        done = drill.exit_code == 0
+        if done:
+            self._apply(goals, step)
+        if isinstance(step.action, Reboot):
+            until_s = max(_UNTIL_DOWN_S / self._pace.speed, _LEAST_UNTIL_DOWN_S)
+            down_s = self.down_s(step) if done else None
+            return Answer(drill.exit_code, stdout, stderr, down_s=down_s, until_down_s=until_s)
         return Answer(drill.exit_code, stdout, stderr, drill.takes_s / self._pace.speed)
 
     def _respond(self, step: Step, part: str, values: Mapping[str, Any]) -> Answer:
@@ -218,7 +291,8 @@ class Machine:
             if part == _UNDO:
                 self.state.update(self._before.pop(step.id, {}))
                 return Answer()
-            return self.act(step, values)
+            # A probe only shows that the machine answers.
+            return self.act(step, values) if part == _SCRIPT else Answer()
         except OutagekitError as error:
             return Answer(UNUSABLE_DRILL, stderr=f"lab: {error.message}\n")
 
@@ -227,10 +301,11 @@ class Machine:
             return
         self._before.setdefault(step.id, {name: self.state.get(name) for name in goals})
         self.state.update(goals)
+        self.is_cured = self.is_cured or (self.fault == "bootloop" and step.id == self.cure)
 
     def _goals(self, step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
         names = self._names(values)
-        return {name: _worth(value, names) for name, value in self.drill(step).set.items()}
+        return {name: worth(value, names) for name, value in self.drill(step).set.items()}
 
     def _names(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {**values, **self.state}
@@ -239,59 +314,41 @@ class Machine:
         """Return what the playbook's drill block says about a step; empty if it says nothing."""
         return self._answers.get(step.id) or DrillStep()
 
+    def _identity(self, script: bytes) -> str:
+        lines = [f"machine-id={self.machine_id}", f"boot-id={self.boot_id}"]
+        if b"uptime" in script:
+            lines.append(f"uptime-s={(self._clock() - self._booted_ns) / 1_000_000_000:.2f}")
+        return "".join(f"{line}\n" for line in lines)
+
+    @property
+    def _dawdle_s(self) -> float:
+        return self._pace.dawdle_s * self._pace.swing if self.fault in _RESTLESS else 0.0
+
+    def _is_prompt(self, step: str, part: str) -> bool:
+        """Say whether the machine does not hesitate with this command."""
+        names = ("prompt", self.endpoint, step, part, str(len(self.received)))
+        return unit(self._seed, *names) < _PROMPT_SHARE
+
     def _paced(self, answer: Answer) -> Answer:
-        late_s = self._pace.slow_s if self.fault == "slow" else 0.0
-        takes_s = answer.takes_s + late_s
-        return Answer(answer.exit_code, answer.stdout, answer.stderr, takes_s, answer.ending)
+        late_s = self._pace.slow_s if self.fault == "slow" else self._dawdle_s
+        return dataclasses.replace(answer, takes_s=answer.takes_s + late_s)
 
     def _record(
-        self, step: Step, part: str, sha256: str, *, ran: bool, exit_code: int | None
+        self, step: StepId, part: str, sha256: str, *, ran: bool, exit_code: int | None
     ) -> None:
-        same = sum(1 for entry in self.received if (entry.step, entry.part) == (step.id, part))
-        self.received.append(Received(step.id, part, same + 1, sha256, ran, exit_code))
+        counted = self._counts[step, part] = self._counts[step, part] + 1
+        entry = Received(step, part, counted, sha256, ran, exit_code, self._clock())
+        if part != IDENTITY:
+            self.received.append(entry)
+        if self.on_received is not None:
+            self.on_received(entry)
 
 
-def draw_state(spec: Mapping[str, Any], seed: int, endpoint: EndpointId) -> dict[str, Any]:
-    """Return the facts of one machine, drawn from the drill block's `state` by seed and name.
-
-    `60%` is true for that share of the machines; {value: `40%`, …} chooses, the last value takes
-    what is left of 100%; anything else is the same for all.
-    """
-    return {
-        name: _drawn(value, unit(seed, "state", endpoint, name)) for name, value in spec.items()
-    }
-
-
-def _drawn(value: Any, at: float) -> Any:
-    share = _share(value)
-    if share is not None:
-        return at < share
-    if not isinstance(value, Mapping) or not value:
-        return value
-    shares = {choice: _share(text) for choice, text in value.items()}
-    reached = 0.0
-    for choice, part in shares.items():
-        if part is None:
-            return value
-        reached += part
-        if at < reached:
-            return choice
-    return next(reversed(shares))
-
-
-def _share(value: Any) -> float | None:
-    try:
-        return units.percent(value) / 100.0
-    except ValueError:
-        return None
-
-
-def _worth(value: Any, names: Mapping[str, Any]) -> Any:
-    """Return a value of `set`: a lone `{{ expression }}` keeps its type, another text is text."""
-    if not isinstance(value, str) or "{{" not in value:
-        return value
-    alone = _ONE_EXPRESSION.fullmatch(value)
-    return evaluate(alone["text"], names) if alone else render(value, names)
+def cure_of(playbook: Playbook) -> StepId | None:
+    """Return the step that ends a boot loop: the one to pounce with, else the first change."""
+    if playbook.rollout is not None and playbook.rollout.pounce is not None:
+        return playbook.rollout.pounce
+    return next((step.id for step in playbook.steps if step.changes and not step.once), None)
 
 
 def _sample(step: Step) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import Final
 
 _END: Final = b"} </dev/null"
@@ -15,7 +16,7 @@ _OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n")
 # A shell joins what is in single quotes with what is escaped between them: 'it'\''s'.
 _ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=((?:'[^']*'|\\')*)\n")
 _QUOTED: Final = re.compile(r"'([^']*)'|\\'")
-_FACT: Final = re.compile(r"OK_(STEP|PART)=(.*)", re.DOTALL)
+_FACT: Final = re.compile(r"OK_(STEP|PART|DETACHED)=(.*)", re.DOTALL)
 
 
 def is_whole(script: bytes) -> bool:
@@ -40,8 +41,18 @@ def values_in(script: bytes) -> dict[str, str]:
     return values
 
 
-def step_and_part(command_line: str) -> tuple[str, str] | None:
-    """Return `OK_STEP` and `OK_PART` of `exec env … OK_STEP=a OK_PART=check sh -s`, or None.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a command line says its command is."""
+
+    step: str
+    part: str
+    detached: str = ""
+    """Name of the folder a script that goes on without the connection is kept in."""
+
+
+def named_in(command_line: str) -> Named | None:
+    """Return what `exec env … OK_STEP=a OK_PART=check sh -s` is, or None.
 
     None means that the command is none of ours: a simulated machine has no shell to run it.
     """
@@ -55,4 +66,4 @@ def step_and_part(command_line: str) -> tuple[str, str] | None:
     named: dict[str, str] = {match[1]: match[2] for match in found if match is not None}
     if not named.get("STEP") or not named.get("PART"):
         return None
-    return named["STEP"], named["PART"]
+    return Named(named["STEP"], named["PART"], named.get("DETACHED", ""))

@@ -7,7 +7,7 @@ import os
 import stat as bits
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from paramiko import (
     ServerInterface,
@@ -19,7 +19,7 @@ from paramiko import (
 from paramiko.sftp import SFTP_OK
 from typing_extensions import override
 
-from outagekit.lab.files import EPOCH_S, MOST_BYTES, File, FileError, absolute
+from outagekit.lab.files import EPOCH_S, MOST_BYTES, File, FileError, Files, absolute
 from outagekit.lab.machine import Machine
 
 if TYPE_CHECKING:
@@ -32,26 +32,22 @@ _WRITING: Final = os.O_WRONLY | os.O_RDWR
 class SftpFiles(SFTPServerInterface):
     """One SFTP session with a machine: files as an ordinary server gives them, in memory.
 
-    `lock` is held around every touch of the machine. What is refused is an SFTP status, as the
-    protocol wants it, never an exception.
+    Every touch of the machine is a turn with it, which may be refused: the session is over then.
+    What the files refuse is an SFTP status, as the protocol wants it, never an exception.
     """
 
     def __init__(
-        self,
-        server: ServerInterface,
-        machine: Machine,
-        lock: AbstractContextManager[Any],
+        self, server: ServerInterface, turn: Callable[[], AbstractContextManager[Machine]]
     ) -> None:
         super().__init__(server)
-        self._machine = machine
-        self._lock = lock
+        self._turn = turn
 
     @override
     def open(self, path: str, flags: int, attr: SFTPAttributes) -> SFTPHandle | int:
         """Open a file; made if the flags say so."""
 
-        def opened() -> SFTPHandle:
-            files = self._machine.files
+        def opened(machine: Machine) -> SFTPHandle:
+            files = machine.files
             if flags & os.O_CREAT:
                 file = files.create(path, exclusive=bool(flags & os.O_EXCL))
             else:
@@ -66,16 +62,16 @@ class SftpFiles(SFTPServerInterface):
     def list_folder(self, path: str) -> list[SFTPAttributes] | int:
         """Return names and attributes of what is in a folder."""
 
-        def listed() -> list[SFTPAttributes]:
-            names = self._machine.files.names(path)
-            return [self._attributes(f"{absolute(path)}/{name}", name) for name in names]
+        def listed(machine: Machine) -> list[SFTPAttributes]:
+            files, folder = machine.files, absolute(path)
+            return [_found(files, f"{folder}/{name}", name) for name in files.names(path)]
 
         return self._guarded(listed)
 
     @override
     def stat(self, path: str) -> SFTPAttributes | int:
         """Return the attributes of a file or folder."""
-        return self._guarded(lambda: self._attributes(path))
+        return self._guarded(lambda machine: _found(machine.files, path))
 
     @override
     def lstat(self, path: str) -> SFTPAttributes | int:
@@ -85,32 +81,32 @@ class SftpFiles(SFTPServerInterface):
     @override
     def remove(self, path: str) -> int:
         """Delete a file."""
-        return self._status(lambda: self._machine.files.remove(path))
+        return self._status(lambda machine: machine.files.remove(path))
 
     @override
     def rename(self, oldpath: str, newpath: str) -> int:
         """Give a file another path; a file that is there already is never replaced."""
-        return self._status(lambda: self._moved(oldpath, newpath, replace=False))
+        return self._status(lambda machine: _move(machine, oldpath, newpath, replace=False))
 
     @override
     def posix_rename(self, oldpath: str, newpath: str) -> int:
         """Give a file another path, in place of a file that is there."""
-        return self._status(lambda: self._moved(oldpath, newpath, replace=True))
+        return self._status(lambda machine: _move(machine, oldpath, newpath, replace=True))
 
     @override
     def mkdir(self, path: str, attr: SFTPAttributes) -> int:
         """Make a folder."""
-        return self._status(lambda: self._machine.files.make_folder(path))
+        return self._status(lambda machine: machine.files.make_folder(path))
 
     @override
     def rmdir(self, path: str) -> int:
         """Delete an empty folder."""
-        return self._status(lambda: self._machine.files.remove_folder(path))
+        return self._status(lambda machine: machine.files.remove_folder(path))
 
     @override
     def chattr(self, path: str, attr: SFTPAttributes) -> int:
         """Set permission bits and size; owners and times are not kept."""
-        return self._status(lambda: _set(self._machine.files.file(path), attr))
+        return self._status(lambda machine: _set(machine.files.file(path), attr))
 
     @override
     def canonicalize(self, path: str) -> str:
@@ -119,27 +115,17 @@ class SftpFiles(SFTPServerInterface):
 
     def closed(self, path: str, file: File) -> None:
         """Hear that a file was written to its end."""
-        with self._lock:
-            self._machine.pushed(path, bytes(file.content))
+        with self._turn() as machine:
+            machine.pushed(path, bytes(file.content))
 
-    def _moved(self, old: str, new: str, *, replace: bool) -> None:
-        self._machine.files.rename(old, new, replace=replace)
-        content = bytes(self._machine.files.file(new).content)
-        self._machine.pushed(absolute(new), content)
-
-    def _attributes(self, path: str, name: str = "") -> SFTPAttributes:
-        files = self._machine.files
-        found = None if files.is_folder(path) else files.file(path)
-        return _attributes_of(found, name)
-
-    def _status(self, change: Callable[[], None]) -> int:
+    def _status(self, change: Callable[[Machine], None]) -> int:
         refused = self._guarded(change)
         return SFTP_OK if refused is None else refused
 
-    def _guarded(self, work: Callable[[], _T]) -> _T | int:
-        with self._lock:
+    def _guarded(self, work: Callable[[Machine], _T]) -> _T | int:
+        with self._turn() as machine:
             try:
-                return work()
+                return work(machine)
             except FileError as error:
                 return SFTPServer.convert_errno(error.errno or errno.EIO)
 
@@ -189,6 +175,16 @@ class _Handle(SFTPHandle):
         if self._writes:
             self._writes = False
             self._session.closed(self._path, self._file)
+
+
+def _move(machine: Machine, old: str, new: str, *, replace: bool) -> None:
+    machine.files.rename(old, new, replace=replace)
+    machine.pushed(absolute(new), bytes(machine.files.file(new).content))
+
+
+def _found(files: Files, path: str, name: str = "") -> SFTPAttributes:
+    """Return the attributes of what is at a path. Raises `FileError`."""
+    return _attributes_of(None if files.is_folder(path) else files.file(path), name)
 
 
 def _set(file: File, attr: SFTPAttributes) -> None:

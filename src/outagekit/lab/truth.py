@@ -14,7 +14,7 @@ from typing import Any
 from outagekit.events import EndState, FailureKind, StepId
 from outagekit.lab.machine import Machine
 from outagekit.playbook.expressions import NoValue, as_text, evaluate
-from outagekit.playbook.model import Playbook, Step, WaitHttp, WaitScript
+from outagekit.playbook.model import Playbook, Reboot, Step, WaitHttp, WaitScript
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,9 @@ class _Walk:
             self._names[step.id] = _fields(EndState.FAILED)
             waited = isinstance(step.action, WaitScript | WaitHttp)
             return FailureKind.TIMEOUT if waited else FailureKind.EXIT_CODE
+        if isinstance(step.action, Reboot) and self._twin.down_s(step) > step.action.within_s:
+            self._names[step.id] = _fields(EndState.FAILED)
+            return FailureKind.NOT_BACK
         result = _result(step, answer.stdout)
         if result is None:
             return FailureKind.BAD_RESULT

@@ -40,6 +40,15 @@ def stamp(wall_ns: int) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def moment_ns(at: str) -> int:
+    """Return the nanoseconds since 1970 of a time in the log; 0 for a text that is none."""
+    try:
+        moment = datetime.fromisoformat(at)
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, TypeError, OverflowError):  # no date, or one without its zone
+        return 0
+
+
 class Drift:
     """Notices when the wall clock moved against the monotonic one by more than two seconds."""
 

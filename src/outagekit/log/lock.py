@@ -61,6 +61,24 @@ def read_owner(folder: Path) -> Owner | None:
         return None
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether a process holds a run folder now.
+
+    A folder whose lock cannot be tried, such as one on a read-only disk, is held by nobody.
+    """
+    if not (folder / LOCK_NAME).exists():
+        return False
+    lock = filelock.FileLock(folder / LOCK_NAME, timeout=0, mode=0o600, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 class FolderLock:
     """The held lock of a run folder."""
 

@@ -14,7 +14,15 @@ from outagekit.events import EndpointId, StepId
 from outagekit.inventory.model import Endpoint
 from outagekit.inventory.select import matches, parse_targets
 from outagekit.playbook.expressions import ExpressionProblem, parse_expression
-from outagekit.playbook.model import Code, Playbook, RunScript, Script, Step
+from outagekit.playbook.model import (
+    Code,
+    Playbook,
+    RunScript,
+    Script,
+    Step,
+    WaitHttp,
+    WaitTcp,
+)
 
 SURVEY: Final = "survey"
 SURVEY_TIMEOUT_S: Final = 30.0
@@ -39,11 +47,22 @@ def with_survey(playbook: Playbook) -> tuple[Playbook, tuple[StepId, ...]]:
     put before it; its id is returned as well, since it is a stage of its own.
     """
     begin = _first_changing_stage(playbook.steps)
-    if begin is None or any(map(_asks_everybody, playbook.steps[:begin])):
+    if begin is None or survey_of(playbook):
         return playbook, ()
     probe = _survey(playbook)
     steps = (*playbook.steps[:begin], probe, *playbook.steps[begin:])
     return msgspec.structs.replace(playbook, steps=steps), (probe.id,)
+
+
+def survey_of(playbook: Playbook) -> tuple[StepId, ...]:
+    """Return the steps that are asked of every endpoint before anything is changed."""
+    begin = _first_changing_stage(playbook.steps)
+    return tuple(step.id for step in playbook.steps[: begin or 0] if _asks_everybody(step))
+
+
+def is_probe(step: Step) -> bool:
+    """Return whether a step is the survey that was put into a playbook, not one of its own."""
+    return step.action == RunScript(_PROBE) and not step.line
 
 
 def pounce_chain(playbook: Playbook, wanted: StepId | None) -> tuple[StepId, ...]:
@@ -53,7 +72,7 @@ def pounce_chain(playbook: Playbook, wanted: StepId | None) -> tuple[StepId, ...
     waiting = [wanted] if wanted in by_id else []
     while waiting:
         name = waiting.pop()
-        if name is not None and name not in needed:
+        if name not in needed:
             needed.add(name)
             waiting += [other for other in _named_in(by_id[name]) if other in by_id]
     return tuple(step.id for step in playbook.steps if step.id in needed and not step.once)
@@ -72,7 +91,9 @@ def _first_changing_stage(steps: Sequence[Step]) -> int | None:
 
 
 def _asks_everybody(step: Step) -> bool:
-    return not step.once and not step.local and step.when is None
+    # A port or a web page that is looked at from here says nothing of whether one can log in.
+    seen_from_here = isinstance(step.action, WaitTcp | WaitHttp)
+    return not (step.once or step.local or step.when is not None or seen_from_here)
 
 
 def _survey(playbook: Playbook) -> Step:

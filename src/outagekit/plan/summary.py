@@ -12,15 +12,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from outagekit.errors import Refused, UsageError
-from outagekit.events import Allow, StepId
+from outagekit.events import Allow, EndpointId, StepId
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Client
+from outagekit.plan.foreseen import ForeseenStage, foreseen_stages, stop_words
 from outagekit.plan.model import Override, Plan, Refusal, Stage
-from outagekit.playbook.model import Phase, Retry, Risk, Step
+from outagekit.plan.spread import survey_of
+from outagekit.playbook.model import Once, Phase, Retry, Risk, Rollout, Step
 from outagekit.text import count, fold_list, visible_line
 
 SHORT: Final = 12
 """Hexadecimal digits of the digest that a person is shown."""
+_SHOWN_FIRST: Final = 3
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./\\-]+")
@@ -46,12 +49,13 @@ class StepRow(Value, frozen=True):
     risk: Risk
     needs: tuple[Allow, ...]
     endpoints: int
-    """At most as many; a `when` may rule some out."""
+    """At most as many; a `when` may rule some out. Of a step that happens once: how often."""
     check: bool
     verify: bool
     undo: bool
     retry: Retry
     when: str | None = None
+    once: Once | None = None
 
 
 class Summary(Value, frozen=True):
@@ -63,12 +67,26 @@ class Summary(Value, frozen=True):
     selection: str
     endpoints: dict[str, int]
     """Client -> number of its endpoints."""
-    first: str
-    """The endpoint that is begun first."""
+    first: EndpointId
+    """The endpoint that is changed first, or begun first where nothing is changed."""
     stages: tuple[Stage, ...]
     steps: tuple[StepRow, ...]
     no_undo: tuple[StepId, ...]
     """Changing steps that cannot be taken back."""
+    no_check: tuple[StepId, ...]
+    """Changing steps that a dry run cannot judge."""
+    survey: tuple[StepId, ...]
+    """What every endpoint is asked before anything is changed."""
+    rollout: Rollout | None
+    """How changes spread, with its defaults; None where nothing spreads."""
+    waves: tuple[ForeseenStage, ...]
+    """Of each changing stage, as many and as large as they can become."""
+    leading: tuple[EndpointId, ...]
+    """Who goes first, by the rollout's `first`."""
+    apart: tuple[EndpointId, ...]
+    pounce: tuple[StepId, ...]
+    dry_run: bool
+    undo_on_failure: bool
     refusals: tuple[Refusal, ...]
     overrides: tuple[Override, ...]
 
@@ -78,16 +96,26 @@ def summarise(plan: Plan) -> Summary:
     counts = {client.client: 0 for client in plan.clients}
     for endpoint in plan.endpoints:
         counts[endpoint.client] += 1
+    waves = foreseen_stages(plan)
     return Summary(
         playbook=plan.playbook.name,
         title=plan.playbook.title,
         digest=plan.digest,
         selection=plan.selection,
         endpoints=counts,
-        first=plan.endpoints[0].id,
+        first=waves[0].first[0] if waves else plan.endpoints[0].id,
         stages=plan.stages,
-        steps=tuple(_row(step, len(plan.endpoints)) for step in plan.steps),
+        steps=tuple(_row(step, plan) for step in plan.steps),
         no_undo=tuple(step.id for step in plan.steps if step.changes and step.undo is None),
+        no_check=tuple(step.id for step in plan.steps if step.changes and step.check is None),
+        survey=survey_of(plan.playbook),
+        rollout=plan.rollout if waves else None,
+        waves=waves,
+        leading=plan.first,
+        apart=plan.apart,
+        pounce=plan.pounce,
+        dry_run=plan.dry_run,
+        undo_on_failure=plan.undo_on_failure,
         refusals=plan.refusals,
         overrides=plan.overrides,
     )
@@ -99,7 +127,7 @@ def confirmation(plan: Plan, *, now: datetime) -> Confirmation | None:
     The answer is the number of endpoints if anything destructive may happen, else `y`. `now` is
     an aware time; each client's own time tells whether people are at work there.
     """
-    if not plan.changes:
+    if not plan.changes or plan.dry_run:
         return None
     number = len(plan.endpoints)
     destructive = [step for step in plan.steps if step.risk == "destructive"]
@@ -107,10 +135,32 @@ def confirmation(plan: Plan, *, now: datetime) -> Confirmation | None:
         f"This CHANGES up to {count(number, 'endpoint')} of {_whose(plan.clients, now)}.",
         _named("Destructive, no undo", (s for s in destructive if s.undo is None)),
         _named("Destructive, with undo", (s for s in destructive if s.undo is not None)),
+        *_beginning(plan),
+        _taken_back(plan),
     ]
     expected = str(number) if destructive else "y"
     told = " ".join(filter(None, sentences))
     return Confirmation(text=f"{told} Type {expected} to start:", expected=expected)
+
+
+def _beginning(plan: Plan) -> tuple[str, ...]:
+    """Return who is changed first, and what stops it there."""
+    stages = foreseen_stages(plan)
+    if not stages:
+        return ()
+    first = stages[0].first
+    stops = stop_words(stages[0].waves[0].gate)
+    return (
+        f"First: {fold_list(first, 1 if len(first) > _SHOWN_FIRST else _SHOWN_FIRST)}.",
+        f"Stops there at: {stops}." if stops else "Nothing stops it there.",
+    )
+
+
+def _taken_back(plan: Plan) -> str:
+    if not plan.undo_on_failure:
+        return ""
+    undone = [step for step in plan.steps if step.changes and step.undo is not None]
+    return _named("Taken back at once on an endpoint that fails", undone)
 
 
 def override_confirmations(plan: Plan) -> tuple[Confirmation, ...]:
@@ -171,24 +221,26 @@ def require_same(plan: Plan, prefix: str) -> None:
     if not matches(plan, prefix):
         message = (
             f"this plan is {plan.digest[:SHORT]}, not {visible_line(prefix.strip())[:SHORT]}:"
-            " playbook, parameters, inventory or selection changed since it was shown"
+            " playbook, parameters, inventory, selection or flags changed since it was shown"
         )
         raise Refused(message, hint="look at it again with 'outagekit plan'")
 
 
-def _row(step: Step, endpoints: int) -> StepRow:
+def _row(step: Step, plan: Plan) -> StepRow:
+    reached = {None: len(plan.endpoints), "client": len(plan.clients), "run": 1}
     return StepRow(
         id=step.id,
         title=step.title,
         phase=step.phase,
         risk=step.risk,
         needs=step.needs,
-        endpoints=endpoints,
+        endpoints=reached[step.once],
         check=step.check is not None,
         verify=step.verify is not None,
         undo=step.undo is not None,
         retry=step.retry,
         when=step.when,
+        once=step.once,
     )
 
 

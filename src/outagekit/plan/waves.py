@@ -26,9 +26,10 @@ def cut_waves(
 ) -> Waves:
     """Return the waves; every endpoint is in exactly one, and none is empty.
 
-    Those in `first` come first, then one endpoint of each site, then the others, each group in
-    the order given. Of those in `apart` no wave holds two of one client: the later ones wait for
-    the next wave, others move up, and more waves are added at the end if it takes them.
+    Those in `first` come first, then one endpoint of each site that has none among them, then
+    the others, each group in the order given. Of those in `apart` no wave holds two of one client:
+    the later ones wait for the next wave, others move up, and more waves are added at the end if
+    it takes them.
     """
     waiting = _in_order(endpoints, frozenset(first))
     kept_apart = frozenset(apart)
@@ -75,20 +76,21 @@ def digest_of_waves(waves: Waves) -> str:
 
 
 def _in_order(endpoints: Iterable[Endpoint], first: frozenset[EndpointId]) -> list[Endpoint]:
-    leading: list[Endpoint] = []
+    given = list(endpoints)
+    leading = [endpoint for endpoint in given if endpoint.id in first]
+    sites = {_site_of(endpoint) for endpoint in leading}
     of_site: list[Endpoint] = []
     others: list[Endpoint] = []
-    sites: set[tuple[str, str]] = set()
-    for endpoint in endpoints:
-        site = (endpoint.client, endpoint.site or "")
+    for endpoint in given:
         if endpoint.id in first:
-            leading.append(endpoint)
-        elif site not in sites:
-            of_site.append(endpoint)
-        else:
-            others.append(endpoint)
-        sites.add(site)
+            continue
+        (others if _site_of(endpoint) in sites else of_site).append(endpoint)
+        sites.add(_site_of(endpoint))
     return [*leading, *of_site, *others]
+
+
+def _site_of(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.client, endpoint.site or ""
 
 
 def _fill(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LOCAL = (model.Manual, model.Approve, model.Later)
 _ON_ENDPOINTS_ONLY = ("check", "verify", "undo", "retry", "as", "detach", "result")
 _SCRIPTS_ONLY = ("detach", "result", "retry")
+_ONCE_HINT = "only manual, approve, http, vendor_status and notify can happen once"
 _TIMEOUT_S = 300.0
 _PATIENCE_S = 3600.0
 _ALL = 100.0
@@ -113,6 +114,9 @@ class PlaybookBuilder:
     def _misplaced(self, loc: Location, step: StepInput, action: model.Action) -> None:
         """Note keys that would do nothing for this action."""
         local = isinstance(action, _LOCAL)
+        if step.once is not None and not local:
+            message = "`once` has no place here: this step runs on endpoints"
+            self._findings.add((*loc, "once"), message, _ONCE_HINT, key=True)
         if isinstance(action, model.RunScript):
             return
         why = "runs nothing on the endpoint" if local else "runs no script"

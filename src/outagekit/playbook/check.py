@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 _SCRIPT_FACTS = frozenset({"step", "part"})
 """Facts only scripts see, as OK_STEP and OK_PART."""
+_PAUSE = "pause"
+"""What `--approve` calls the question after a wave."""
 _RESULT_WORDS = model.STEP_FIELDS | EXPRESSION_WORDS
 
 
@@ -53,11 +55,17 @@ def _check_names(playbook: model.Playbook, findings: Findings) -> None:
             elif name in _RESULT_WORDS:
                 message = f"`{name}` is a word of the product, no field of a result"
                 findings.add((*loc, "result", name), message, "choose another name", key=True)
-        _check_step_id(playbook, step.id, (*loc, "id"), findings)
+        _check_step_id(playbook, step, (*loc, "id"), findings)
 
 
-def _check_step_id(playbook: model.Playbook, name: str, loc: Location, findings: Findings) -> None:
-    if name in playbook.params:
+def _check_step_id(
+    playbook: model.Playbook, step: model.Step, loc: Location, findings: Findings
+) -> None:
+    name = step.id
+    if name == _PAUSE and step.local:
+        message = f"`{name}` is the question between two waves, no id of a step that asks"
+        findings.add(loc, message, "choose another id")
+    elif name in playbook.params:
         message = f"`{name}` is a parameter, no step can have its name"
         findings.add(loc, message, "choose another id")
     elif name in model.RESERVED_NAMES or name in EXPRESSION_WORDS:
@@ -187,9 +195,16 @@ def _references(
 def _check_pounce(playbook: model.Playbook, findings: Findings) -> None:
     wanted = playbook.rollout.pounce if playbook.rollout else None
     if wanted is not None and not findings.names_uncertain:
-        fault = _no_such_step(playbook, wanted)
+        fault = _no_such_step(playbook, wanted) or _not_on_endpoints(playbook, wanted)
         if fault:
             findings.add(("rollout", "pounce"), *fault)
+
+
+def _not_on_endpoints(playbook: model.Playbook, name: str) -> tuple[str, str] | None:
+    step = next(step for step in playbook.steps if step.id == name)
+    if not step.local:
+        return None
+    return f"`{name}` runs nothing on an endpoint", "name the step that mends it"
 
 
 def _no_such_step(playbook: model.Playbook, name: str) -> tuple[str, str] | None:

@@ -287,7 +287,9 @@ class StepInput(Input):
     )
     timeout: Given[Duration] = Field(None, description="for each of check, action and verify")
     retry: Given[RetryInput] = None
-    once: Given[Once] = Field(None, description="once per client or run instead of per endpoint")
+    once: Given[Once] = Field(
+        None, description="of a step that runs on no endpoint: once per client or run"
+    )
     always: bool = Field(False, description="runs even after an earlier step failed")  # noqa: FBT003
     as_: Given[Account] = Field(None, alias="as", description="the account it runs under")
     detach: bool = Field(False, description="runs on without the connection")  # noqa: FBT003
@@ -320,12 +322,16 @@ class RolloutInput(Input):
     """How a change spreads."""
 
     first: Given[Line] = Field(None, description="selector of those who go first")
-    waves: list[Share] = Field([], max_length=100, description="cumulative sizes")
+    waves: list[Share] = Field(
+        [], max_length=100, description="sizes that count everybody so far; default [1, 25%, 100%]"
+    )
     pause: Literal["none", "first", "each"] = "none"
     bake: Duration = Field(0.0, description="wait, verify again, then judge the gate")
     gate: Given[GateInput] = None
     waiting_room: Duration = Field(0.0, description="how long unreachable ones are probed")
-    pounce: Given[str] = Field(None, description="step a boot-looping endpoint gets first")
+    pounce: Given[str] = Field(
+        None, description="step that who comes back for a moment gets at once"
+    )
     apart: Given[Line] = Field(None, description="selector: never two of a client in one wave")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from outagekit.errors import Problem
 from outagekit.playbook import model
+from outagekit.playbook.units import percent
 from outagekit.source import shown
 
 if TYPE_CHECKING:
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)[\w.]*\s*-?\}\}")
 _MERGED_STREAMS = re.compile(r"2>&1")
+_ALL = 100.0
+_POUNCE = (
+    "`pounce` does nothing without a `waiting_room`",
+    "nobody comes back from where nobody waits: add `waiting_room: 4h`",
+)
+_BAKE = (
+    "after the `bake` nothing is verified again: no changing step has a check or verify",
+    "give one a `verify`",
+)
+_PAUSE = (
+    "`pause` does nothing: the first wave is everybody",
+    "begin with a smaller wave",
+)
+_WAVES = (
+    "these waves do not end with everybody, a last wave of 100% follows all the same",
+    "write it: whom a playbook must not reach is said by `targets` and --limit",
+)
 
 
 def lint(playbook: model.Playbook, written: Iterable[Written], findings: Findings) -> None:
@@ -26,6 +44,8 @@ def lint(playbook: model.Playbook, written: Iterable[Written], findings: Finding
     for index, step in enumerate(playbook.steps):
         _lint_step(playbook, step, ("steps", index), findings)
     _lint_phases(playbook, findings)
+    if playbook.rollout:
+        _lint_rollout(playbook, playbook.rollout, findings)
     seen: set[tuple[str, str]] = set()
     for piece in written:
         key = (piece.code.file, piece.code.text)
@@ -75,6 +95,30 @@ def _lint_phases(playbook: model.Playbook, findings: Findings) -> None:
         if phase not in phases:
             message = f"a {playbook.kind} playbook without a step of phase {phase}"
             findings.add(("kind",), message, f"add a step with `phase: {phase}`", warning=True)
+
+
+def _lint_rollout(playbook: model.Playbook, rollout: model.Rollout, findings: Findings) -> None:
+    """Warn of words that mean nothing here: who wrote them counts on what will not happen."""
+    if findings.uncertain(("rollout",)) or findings.uncertain(("steps",)):
+        return
+    changing = [step for step in playbook.steps if step.changes and not step.once]
+    if not changing:
+        message = "this rollout does nothing: no step changes endpoints"
+        findings.add(("rollout",), message, "remove it", key=True, warning=True)
+        return
+    faults = {
+        "pounce": rollout.pounce and not rollout.waiting_room_s and _POUNCE,
+        "bake": rollout.bake_s and not any(s.check or s.verify for s in changing) and _BAKE,
+        "pause": rollout.pause != "none" and _is_all(rollout.waves[0]) and _PAUSE,
+        "waves": not _is_all(rollout.waves[-1]) and _WAVES,
+    }
+    for key, fault in faults.items():
+        if fault:
+            findings.add(("rollout", key), *fault, key=True, warning=True)
+
+
+def _is_all(wave: str) -> bool:
+    return wave.endswith("%") and percent(wave) == _ALL
 
 
 def _lint_code(playbook: model.Playbook, piece: Written, findings: Findings) -> None:

@@ -12,40 +12,57 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from outagekit.errors import LogUnwritable
 from outagekit.events import (
     AnyEvent,
+    ApprovalGiven,
     AttemptId,
+    EndpointExpired,
+    EndpointId,
+    EndpointParked,
+    EndpointReturned,
     EventUnencodable,
-    Note,
     Output,
     Record,
-    RunId,
+    RunClosed,
     RunPaused,
+    RunStopping,
     StepFinished,
     StepInDoubt,
+    StepTidied,
 )
-from outagekit.plan.model import Plan
-from outagekit.run.decide import Bounds, Close, Command, Pause, Start, decide
+from outagekit.run.commands import Command, Start
+from outagekit.run.decide import decide
 from outagekit.run.dispatch import Driver
-from outagekit.run.facts import event_of_command, finished_event, found_event, part_event
+from outagekit.run.facts import end_event, found_event, part_event
+from outagekit.run.fold import fold
+from outagekit.run.hearing import events_of
 from outagekit.run.orders import (
+    Answers,
     Finished,
     Order,
     Part,
     Report,
     Stream,
+    Tidied,
     make_order,
+    target_of,
 )
-from outagekit.run.state import State, begin, fold
+from outagekit.run.situation import Bounds, Situation
+from outagekit.run.state import State
+from outagekit.run.taking_up import left_behind, settled_events, watch_delay_s
+from outagekit.run.wishes import AnyWish, Heard, StopWish
 from outagekit.text import count, head_and_tail
 
-_TICK_S = 0.1
+_TICK_S: Final = 0.1
 """How long the loop waits for reports; also how late it can notice a Ctrl-C on Windows."""
+_LOOK_NS: Final = 1_000_000_000
+"""How often somebody looks into the inbox."""
+_ABANDONED: Final = 130
 
 
 class Appended(Protocol):
@@ -81,38 +98,50 @@ class Ending:
     exit_code: int
     state: State
     why: str = ""
-    """Empty for a run that came to its end."""
+    """Empty for a run that came to its end, else why it paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a coordinator has around it besides its log and its driver."""
+
+    spool: Callable[[str], str]
+    """Keeps text too long for the log, and returns its name."""
+    now_ns: Callable[[], int] = time.monotonic_ns
+    warn: Callable[[str], None] = lambda _text: None
+    """Is told, at once, what no record can tell any more."""
+    look: Callable[[], Sequence[Heard]] = tuple
+    """Looks into the inbox."""
+    attended: bool = False
+    """Somebody sits at the run's own terminal and can be asked."""
 
 
 class Coordinator:
-    """Runs one plan to its end."""
+    """Runs one plan to its end, from its beginning or from where it was left."""
 
     def __init__(
         self,
-        plan: Plan,
+        state: State,
         *,
-        run: RunId,
         log: Log,
         driver: Driver,
-        spool: Callable[[str], str],
+        around: Surroundings,
         bounds: Bounds | None = None,
-        now_ns: Callable[[], int] = time.monotonic_ns,
-        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """`warn` is told, at once, what no record can tell any more."""
-        self._plan = plan
-        self._run = run
+        """Take over the state; nobody else may keep it."""
+        self._state = state
         self._log = log
         self._driver = driver
-        self._spool = spool
+        self._around = around
         self._bounds = bounds or Bounds()
-        self._now_ns = now_ns
-        self._warn = warn
-        self._state = begin(plan)
         self._orders: dict[AttemptId, tuple[Order, Start]] = {}
         self._heard: deque[Report] = deque()
+        self._said: deque[AnyWish] = deque()
         self._unproven: list[tuple[Appended, str]] = []
+        self._looked_ns = around.now_ns()
+        self._stops_here = 0
         self._stop_asked = ""
+        self._stopped_by = ""
         self._stop_noted = False
         self._abort_asked = False
         self._ending: Ending | None = None
@@ -122,9 +151,15 @@ class Coordinator:
 
         Safe to call from a signal handler and from any thread.
         """
-        if self._stop_asked:
+        # A stop through the inbox came before it, perhaps: the first Ctrl-C is still the first.
+        if self._stops_here:
             self._abort_asked = True
+        self._stops_here += 1
         self._stop_asked = self._stop_asked or why
+
+    def hear(self, wish: AnyWish) -> None:
+        """Take what a person says; safe to call from any thread."""
+        self._said.append(wish)
 
     def run(self) -> Ending:
         """Run until nothing is left to do and return how it ended.
@@ -132,7 +167,9 @@ class Coordinator:
         Raises `LogUnwritable` when the log fails; what still ran is waited for and named.
         """
         try:
+            self._take_up()
             while self._ending is None:
+                self._listen()
                 self._note_stop()
                 if self._abort_asked:
                     return self._abandon()
@@ -146,49 +183,103 @@ class Coordinator:
         return self._ending
 
     def _decide(self) -> list[Command]:
-        return decide(
-            self._state,
-            self._now_ns(),
-            run=self._run,
+        if self._ending is not None:
+            return []
+        situation = Situation(
+            now_ns=self._around.now_ns() + self._state.epoch_ns,
             bounds=self._bounds,
-            stopping=bool(self._stop_asked),
+            stopping=self._stop_asked,
+            attended=self._around.attended,
         )
+        return decide(self._state, situation)
 
     def _append(self, event: AnyEvent) -> Appended:
         appended = self._log.append(event)
         self._state = fold(self._state, appended.record)
         return appended
 
+    def _take_up(self) -> None:
+        """Go on where an earlier life of the run was left."""
+        last: Appended | None = None
+        attempts = tuple(self._state.running)
+        if attempts:
+            known = self._driver.settle(attempts)
+            for event in settled_events(self._state, known):
+                last = self._append(event)
+        if last is not None:
+            last.wait()
+        for identity in self._state.parked:
+            self._watch(identity)
+        for order in left_behind(self._state):
+            self._driver.release(order)
+
     def _carry_out(self, commands: list[Command]) -> None:
         """Write every command down, wait once for all of them, then hand out the orders."""
         begun: list[Start] = []
         last: Appended | None = None
         for command in commands:
-            appended = self._append(event_of_command(command, self._state, self._stop_asked))
-            match command:
-                case Start():
-                    begun.append(command)
-                case Pause():
-                    self._ending = Ending(6, self._state, self._stop_asked)
-                case Close(exit_code=code):
-                    self._ending = Ending(code, self._state)
-                case _:
-                    continue
-            last = appended
+            event = command.event if isinstance(command, Start) else command
+            appended = self._append(event)
+            if isinstance(command, Start):
+                begun.append(command)
+            if isinstance(event, RunPaused | RunClosed):
+                why = event.why if isinstance(event, RunPaused) else ""
+                self._ending = Ending(event.exit_code, self._state, why)
+            if isinstance(command, Start | RunPaused | RunClosed):
+                last = appended
         if last is not None:
             last.wait()
             self._unproven.clear()
+        for command in commands:
+            self._tell_driver(command)
         for start in begun:
             endpoint = self._state.progress[start.endpoint].endpoint
-            order = make_order(self._plan, endpoint, start)
+            order = make_order(self._state.plan, endpoint, start)
             self._orders[start.attempt] = (order, start)
             self._driver.submit(order)
+
+    def _tell_driver(self, command: Command) -> None:
+        match command:
+            case EndpointParked(endpoint=identity):
+                self._watch(identity)
+            case EndpointExpired(endpoint=identity):
+                self._driver.unwatch(identity)
+            case _:
+                pass
+
+    def _watch(self, identity: EndpointId) -> None:
+        progress = self._state.progress[identity]
+        target = target_of(self._state.plan, progress.endpoint)
+        self._driver.watch(target, watch_delay_s(progress))
+
+    def _listen(self) -> None:
+        """Write down what people say, from this terminal or through the inbox."""
+        now_ns = self._around.now_ns()
+        heard: list[Heard] = []
+        if now_ns - self._looked_ns >= _LOOK_NS:
+            self._looked_ns = now_ns
+            heard += self._around.look()
+        while self._said:
+            heard.append(self._said.popleft())
+        for each in heard:
+            if isinstance(each, StopWish):
+                self._stop_wished(each)
+            for event in events_of(each, self._state):
+                appended = self._append(event)
+                if isinstance(event, ApprovalGiven):
+                    appended.wait()
+
+    def _stop_wished(self, wish: StopWish) -> None:
+        if not self._stop_asked:
+            self._stopped_by = wish.who or wish.os_user
+            said = f": {wish.why}" if wish.why else ""
+            self._stop_asked = f"stopped by {self._stopped_by}{said}"
 
     def _note_stop(self) -> None:
         if self._stop_asked and not self._stop_noted:
             self._stop_noted = True
-            running = count(len(self._state.running), "running step")
-            self._append(Note(text=f"{self._stop_asked}: {running} may end, nothing else begins"))
+            running = len(self._state.running)
+            self._append(RunStopping(why=self._stop_asked, running=running, who=self._stopped_by))
 
     def _abandon(self) -> Ending:
         """Record a doubt for everything that runs, and wait for nothing."""
@@ -197,42 +288,62 @@ class Coordinator:
             step = self._orders[attempt][0].step
             self._append(StepInDoubt(endpoint=endpoint, step=step, attempt=attempt, why=why))
             self._driver.cancel(attempt)
-        self._append(RunPaused(why=f"{self._stop_asked} twice")).wait()
-        return Ending(130, self._state, f"{self._stop_asked} twice")
+        why = f"{self._stop_asked} twice"
+        self._append(RunPaused(why=why, exit_code=_ABANDONED)).wait()
+        return Ending(_ABANDONED, self._state, why)
 
     def _absorb(self, reports: Sequence[Report]) -> None:
         self._heard.extend(reports)
         while self._heard:
-            report = self._heard[0]
-            if report.attempt in self._orders:
-                self._take(report)
+            self._take(self._heard[0])
             # Not before it is written down: what is left here is known to `_halt`.
             self._heard.popleft()
 
     def _take(self, report: Report) -> None:
+        match report:
+            case Answers(endpoint=identity):
+                if identity in self._state.parked:
+                    self._append(EndpointReturned(endpoint=identity))
+            case Tidied(endpoint=identity, step=step, detach=detach):
+                self._append(StepTidied(endpoint=identity, step=step, detach=detach))
+            case _ if report.attempt in self._orders:
+                self._take_of_order(report)
+            case _:
+                pass
+
+    def _take_of_order(self, report: Report) -> None:
+        if isinstance(report, Answers | Tidied):
+            return
         order, start = self._orders[report.attempt]
         if isinstance(report, Finished):
-            appended = self._append_end(finished_event(report, start))
+            appended = self._append_end(end_event(report, start, self._state))
             self._unproven.append((appended, _named(order, report)))
             del self._orders[report.attempt]
+            if order.detach:
+                appended.wait()
+                self._release(order)
         elif isinstance(report, Part):
             self._append(part_event(report, order, self._output))
         else:
             self._append(found_event(report, order))
 
-    def _append_end(self, event: StepFinished) -> Appended:
+    def _release(self, order: Order) -> None:
+        """Have a detached step tidied up whose end is on disk; in doubt, it is kept."""
+        if order.detach in self._state.left_behind:
+            self._driver.release(order)
+
+    def _append_end(self, event: AnyEvent) -> Appended:
         """Append a step's end; one that cannot be written as it is still ends the step."""
         appended = self._append(event)
         if not isinstance(appended.record.event, EventUnencodable):
             return appended
-        bare = msgspec.structs.replace(
-            event, result=None, retry_in_ms=None, detail="its report could not be written down"
-        )
-        return self._append(bare)
+        if isinstance(event, StepFinished):
+            event = msgspec.structs.replace(event, result=None, retry_in_ms=None)
+        return self._append(_bare(event))
 
     def _output(self, stream: Stream) -> Output:
         head, tail = head_and_tail(stream.text)
-        kept = self._spool(stream.text) if tail else ""
+        kept = self._around.spool(stream.text) if tail else ""
         return Output(text=head, tail=tail, size_bytes=stream.size_bytes, sha256=kept)
 
     def _check_log(self) -> None:
@@ -244,7 +355,7 @@ class Coordinator:
         """Wait for what runs, within its deadlines, and name what the log could not take."""
         if self._orders:
             running = count(len(self._orders), "running step")
-            self._warn(f"{fault.message}: {running} may end, nothing else begins")
+            self._around.warn(f"{fault.message}: {running} may end, nothing else begins")
         lost: list[str] = []
         reports: Sequence[Report] = tuple(self._heard)
         while self._orders and not self._abort_asked:
@@ -262,6 +373,11 @@ class Coordinator:
             + _listed("in doubt, nobody waited", doubts)
         )
         return LogUnwritable(f"{fault.message}{named}", hint=fault.hint)
+
+
+def _bare(event: AnyEvent) -> AnyEvent:
+    field = "why" if isinstance(event, StepInDoubt) else "detail"
+    return msgspec.structs.replace(event, **{field: "its report could not be written down"})
 
 
 def _named(order: Order, report: Finished) -> str:

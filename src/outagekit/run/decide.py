@@ -6,209 +6,127 @@ there is nothing left to decide. No clock, no I/O, no randomness: attempt ids fo
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from outagekit.events import (
+    EndpointExpired,
+    EndState,
+    RunClosed,
+    RunPaused,
+    StageOpened,
+    WaveJudged,
+)
+from outagekit.run.commands import Command
+from outagekit.run.doubts import settle_attention
+from outagekit.run.placing import stage_at
+from outagekit.run.questions import ask_about_doubts, once_stage, overdue_question
+from outagekit.run.rollout import judge_stragglers, retried, stop_wave, wave_stage
+from outagekit.run.situation import Bounds, Situation
+from outagekit.run.starting import next_steps
+from outagekit.run.state import State
 
-from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, RunId
-from outagekit.playbook.expressions import ExpressionProblem, NoValue, evaluate
-from outagekit.playbook.model import RESERVED_NAMES, Step
-from outagekit.run.state import Progress, State, place_of
-from outagekit.run.turns import Place
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much may run at once."""
-
-    running: int = 64
-    per_site: int | None = None
-    """For sites that name no `concurrency` of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStage:
-    """All endpoints have passed the stage before."""
-
-    number: int
+__all__ = ["Bounds", "Situation", "decide", "exit_code"]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin a step on an endpoint, with the values its scripts get."""
-
-    endpoint: EndpointId
-    step: Step
-    attempt: AttemptId
-    number: int
-    values: Mapping[str, Any]
+STOPPED = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """The step does not apply to this endpoint."""
-
-    endpoint: EndpointId
-    step: Step
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """The step cannot begin: its own expressions fail on this endpoint's values."""
-
-    endpoint: EndpointId
-    step: Step
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Everything that ran has ended after a stop was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Nothing is left to do."""
-
-    exit_code: int
-
-
-Command = OpenStage | Start | Skip | Break | Pause | Close
-
-
-def decide(
-    state: State, now_ns: int, *, run: RunId, bounds: Bounds, stopping: bool = False
-) -> list[Command]:
-    """Return what to do now; empty while the run waits for endpoints or is over."""
+def decide(state: State, situation: Situation) -> list[Command]:
+    """Return what to do now; empty while the run waits for something, or is over."""
     if state.closed or state.paused:
         return []
-    if stopping and state.running:
+    if situation.stopping:
+        return [] if state.running else _stop(state, situation)
+    settled = [*_expired(state, situation.now_ns), *settle_attention(state, situation.now_ns)]
+    if settled:
+        return settled
+    if state.closed_gate:
+        return _at_closed_gate(state, situation)
+    stopped = stop_wave(state)
+    if stopped:
+        return stopped
+    begun = next_steps(state, situation)
+    return begun or _go_on(state, situation)
+
+
+def _stop(state: State, situation: Situation) -> list[Command]:
+    """Judge and close what is complete already, for that begins nothing; else pause."""
+    if state.closed_gate:
+        return retried(state)
+    if not state.attention:
+        commands = _go_on(state, situation)
+        if commands and all(isinstance(each, WaveJudged | RunClosed) for each in commands):
+            return commands
+    return [RunPaused(why=situation.stopping, exit_code=STOPPED)]
+
+
+def _at_closed_gate(state: State, situation: Situation) -> list[Command]:
+    """Let those who closed the gate take their steps again; then judge once more, or pause."""
+    begun = next_steps(state, situation, only=state.retrying)
+    if begun:
+        return begun
+    return retried(state)
+
+
+def _go_on(state: State, situation: Situation) -> list[Command]:
+    stage = state.stage
+    if stage is not None:
+        if stage.once is not None:
+            commands, done = once_stage(state, stage)
+        elif state.spreads_in(stage):
+            commands, done = wave_stage(state, stage)
+        else:
+            commands, done = [], not state.present
+        if commands:
+            return commands
+        if not done:
+            return overdue_question(state, situation.now_ns)
+    following = _following(state)
+    if following is not None:
+        return [_opened(state, following)]
+    return _end(state, situation)
+
+
+def _following(state: State) -> int | None:
+    """Return the number of the next stage anybody has something to do in, or None."""
+    number = state.stage.number if state.stage else 0
+    later = state.plan.stages[number:]
+    if state.parked or state.questions or state.attention:
+        return later[0].number if later else None
+    reached = {stage_at(state, p.position) for p in state.progress.values()}
+    wanted = (s.number for s in later if s.once is not None or s.number in reached)
+    return next(wanted, None)
+
+
+def _opened(state: State, number: int) -> StageOpened:
+    stage = state.plan.stages[number - 1]
+    here = sum(stage_at(state, p.position) == number for p in state.progress.values())
+    return StageOpened(stage=number, phase=stage.phase, steps=stage.steps, endpoints=here)
+
+
+def _end(state: State, situation: Situation) -> list[Command]:
+    if state.running or state.straggling or state.pouncing or state.delayed or state.continuing:
         return []
-    if state.stage is None or state.open_in_stage == 0:
-        following = state.next_stage
-        if following is None or state.alive == 0:
-            return [Close(exit_code(state))]
-        return [Pause() if stopping else OpenStage(following.number)]
-    if stopping:
-        return [Pause()]
-    return list(_next_steps(state, now_ns, run, bounds))
+    commands = judge_stragglers(state)
+    if commands:
+        return commands
+    if state.parked:
+        return overdue_question(state, situation.now_ns)
+    if state.questions:
+        return ask_about_doubts(state, situation.now_ns, attended=situation.attended)
+    return [RunClosed(counts=state.counts(), exit_code=exit_code(state))]
+
+
+def _expired(state: State, now_ns: int) -> list[Command]:
+    due = [i for i, until_ns in state.parked.items() if until_ns <= now_ns]
+    return [EndpointExpired(endpoint=identity) for identity in due]
 
 
 def exit_code(state: State) -> int:
-    """Return the exit code the end states call for; a failure outweighs silence."""
+    """Return the exit code the end states call for; a refusal outweighs failure, that silence."""
     counts = state.counts()
+    if any(progress.refused for progress in state.progress.values()):
+        return STOPPED
     if counts.get(EndState.FAILED):
         return 3
     if counts.get(EndState.UNREACHABLE) or counts.get(EndState.UNKNOWN):
         return 4
     return 0
-
-
-def retry_delay_s(step: Step, number: int, failure: FailureKind | None) -> float | None:
-    """Return the seconds before another try after try `number` failed, or None for no more.
-
-    Only an exit code is a definite failure. Silence is doubt, and doubt is never tried again
-    blindly.
-    """
-    if failure is not FailureKind.EXIT_CODE or number >= step.retry.attempts:
-        return None
-    return step.retry.delay_before(number + 1)
-
-
-def _next_steps(state: State, now_ns: int, run: RunId, bounds: Bounds) -> Iterator[Command]:
-    room = bounds.running - len(state.running)
-    taken: Counter[Place] = Counter()
-    limits: dict[Place, int | None] = {}
-
-    def is_full(place: Place) -> bool:
-        if place not in limits:
-            limits[place] = _site_limit(state, place, bounds)
-        limit = limits[place]
-        return limit is not None and state.running_at[place] + taken[place] >= limit
-
-    for identity in _candidates(state, now_ns, is_full):
-        if room <= 0:
-            return
-        progress = state.progress[identity]
-        command = _next_step(state, progress, run)
-        if isinstance(command, Start):
-            room -= 1
-            taken[place_of(progress.endpoint)] += 1
-        yield command
-
-
-def _candidates(
-    state: State, now_ns: int, is_full: Callable[[Place], bool]
-) -> Iterator[EndpointId]:
-    """Yield endpoints that could begin a step now: begun ones before new ones."""
-    for identity, due_ns in state.delayed.items():
-        if due_ns <= now_ns and not is_full(place_of(state.progress[identity].endpoint)):
-            yield identity
-    yield from state.continuing.next(is_full)
-    yield from state.fresh.next(is_full)
-
-
-def _site_limit(state: State, place: Place, bounds: Bounds) -> int | None:
-    client, site = place
-    if not site:
-        return None
-    return state.plan.client(client).sites[site].concurrency or bounds.per_site
-
-
-def _next_step(state: State, progress: Progress, run: RunId) -> Command:
-    step = state.plan.steps[progress.position]
-    identity = progress.endpoint.id
-    names = namespace(state, progress, run)
-    try:
-        if step.when is not None and not evaluate(step.when, names):
-            return Skip(identity, step, f"not when {step.when}")
-        values = step_values(state, step, names)
-    except NoValue as missing:
-        return Skip(identity, step, f"no value: {missing.name}")
-    except ExpressionProblem as fault:
-        return Break(identity, step, f"an expression of the step fails here: {fault.message}")
-    number = progress.tries + 1
-    attempt = AttemptId(f"{identity}:{step.id}:{number}")
-    return Start(identity, step, attempt, number, values)
-
-
-def namespace(state: State, progress: Progress, run: RunId) -> dict[str, Any]:
-    """Return what expressions may refer to on this endpoint."""
-    endpoint = progress.endpoint
-    names: dict[str, Any] = {
-        **state.plan.params,
-        "client": endpoint.client,
-        "endpoint": endpoint.name,
-        "run": run,
-    }
-    for step, end in progress.ends.items():
-        names[step] = {
-            **{state.value: end.state is state for state in _OFFERED},
-            "state": end.state.value,
-            **(end.result or {}),
-        }
-    return names
-
-
-_OFFERED = (
-    EndState.CHANGED,
-    EndState.OK,
-    EndState.FAILED,
-    EndState.SKIPPED,
-    EndState.UNKNOWN,
-)
-
-
-def step_values(state: State, step: Step, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values the step's scripts get: parameters, `with`, and facts.
-
-    Raises `NoValue` if a `with` expression refers to something that does not exist here.
-    """
-    handed = {
-        name: evaluate(value, names) if isinstance(value, str) else value
-        for name, value in step.with_.items()
-    }
-    facts = {name: names[name] for name in sorted(RESERVED_NAMES)}
-    return {**state.plan.params, **handed, **facts}

@@ -1,8 +1,9 @@
-"""Commands and reports become events: what was decided, and what was heard, is written down."""
+"""Reports become events: what was heard from an executing side is written down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from outagekit.events import (
     AnyEvent,
@@ -11,53 +12,20 @@ from outagekit.events import (
     EvidenceSaved,
     FailureKind,
     Output,
-    RunClosed,
-    RunPaused,
-    StageOpened,
     StepFinished,
+    StepInDoubt,
     StepPart,
-    StepStarted,
+    StepResolved,
+    StepUndone,
+    StepVerified,
 )
-from outagekit.run.decide import (
-    Break,
-    Close,
-    Command,
-    OpenStage,
-    Pause,
-    Skip,
-    Start,
-    retry_delay_s,
-)
+from outagekit.run.attempts import retry_delay_s
+from outagekit.run.commands import Start
+from outagekit.run.doubts import MOST_DOUBTS
 from outagekit.run.orders import Fetched, Finished, FirstContact, Order, Part, Stream
 from outagekit.run.state import State
 
-
-def event_of_command(command: Command, state: State, stopped_by: str) -> AnyEvent:
-    """Return the event that makes a decision a fact."""
-    match command:
-        case Start(endpoint=endpoint, step=step, attempt=attempt, number=number):
-            return StepStarted(endpoint=endpoint, step=step.id, attempt=attempt, number=number)
-        case OpenStage(number=number):
-            stage = state.plan.stages[number - 1]
-            return StageOpened(
-                stage=number, phase=stage.phase, steps=stage.steps, endpoints=state.alive
-            )
-        case Skip(endpoint=endpoint, step=step, reason=reason):
-            return StepFinished(
-                endpoint=endpoint, step=step.id, state=EndState.SKIPPED, detail=reason
-            )
-        case Break(endpoint=endpoint, step=step, detail=detail):
-            return StepFinished(
-                endpoint=endpoint,
-                step=step.id,
-                state=EndState.FAILED,
-                failure=FailureKind.BAD_RESULT,
-                detail=detail,
-            )
-        case Pause():
-            return RunPaused(why=stopped_by)
-        case Close(exit_code=code):
-            return RunClosed(counts=state.counts(), exit_code=code)
+_OUT_OF_REACH: Final = frozenset({FailureKind.LOST})
 
 
 def part_event(report: Part, order: Order, output: Callable[[Stream], Output]) -> StepPart:
@@ -75,9 +43,42 @@ def part_event(report: Part, order: Order, output: Callable[[Stream], Output]) -
     )
 
 
-def finished_event(report: Finished, start: Start) -> StepFinished:
-    """Return the event for an order's end, with the delay before another try if there is one."""
-    delay_s = retry_delay_s(start.step, start.number, report.failure)
+def end_event(report: Finished, start: Start, state: State) -> AnyEvent:
+    """Return the event for an order's end: what an end means depends on what it was for."""
+    match start.purpose:
+        case "probe":
+            return _probed(report, start, state)
+        case "recheck":
+            return _rechecked(report, start, state)
+        case "undo":
+            return StepUndone(
+                endpoint=start.endpoint,
+                step=start.step.id,
+                attempt=report.attempt,
+                state=report.state,
+                failure=report.failure,
+                detail=report.detail,
+                duration_ms=report.duration_ms,
+            )
+        case "do" if report.state is EndState.UNKNOWN:
+            return _in_doubt(report, start)
+        case _:
+            return _finished(report, start)
+
+
+def _in_doubt(report: Finished, start: Start) -> StepInDoubt:
+    return StepInDoubt(
+        endpoint=start.endpoint,
+        step=start.step.id,
+        attempt=report.attempt,
+        why=report.detail,
+        failure=report.failure or FailureKind.LOST,
+        duration_ms=report.duration_ms,
+    )
+
+
+def _finished(report: Finished, start: Start) -> StepFinished:
+    delay_s = retry_delay_s(start.step, start.tries, report.failure)
     return StepFinished(
         endpoint=start.endpoint,
         step=start.step.id,
@@ -88,6 +89,54 @@ def finished_event(report: Finished, start: Start) -> StepFinished:
         duration_ms=report.duration_ms,
         result=report.result,
         retry_in_ms=None if delay_s is None else int(delay_s * 1000),
+        boot_id=report.boot_id,
+        would_change=start.purpose == "foresee" and report.state is EndState.SKIPPED,
+    )
+
+
+def _probed(report: Finished, start: Start, state: State) -> StepInDoubt | StepResolved:
+    """Return what a look at a doubt gave; not reached, it is the doubt it was."""
+    if report.state is EndState.UNREACHABLE or report.failure in _OUT_OF_REACH:
+        return _in_doubt(report, start)
+    progress = state.progress[start.endpoint]
+    end: EndState | None = EndState.UNKNOWN
+    failure = report.failure
+    detail = report.detail
+    if report.failure is None:
+        end = EndState.CHANGED if start.step.changes else EndState.OK
+        detail = "probed: it is as wanted"
+    elif report.failure is FailureKind.VERIFY:
+        end = EndState.FAILED if progress.doubts >= MOST_DOUBTS else None
+        detail = "probed: it is not as wanted"
+    return StepResolved(
+        endpoint=start.endpoint,
+        step=start.step.id,
+        attempt=report.attempt,
+        how="probed",
+        state=end,
+        failure=failure if end in {EndState.FAILED, EndState.UNKNOWN} else None,
+        detail=detail,
+    )
+
+
+def _rechecked(report: Finished, start: Start, state: State) -> StepVerified:
+    """Return what was found after the bake; a machine that restarted by itself is not well."""
+    known = state.progress[start.endpoint].boot_id
+    end, failure, detail = report.state, report.failure, report.detail
+    if failure is None and report.boot_id and known and report.boot_id != known:
+        end, failure = EndState.FAILED, FailureKind.VERIFY
+        detail = "the machine has restarted since, and not by this run"
+    elif failure is None:
+        end = EndState.CHANGED
+    return StepVerified(
+        endpoint=start.endpoint,
+        step=start.step.id,
+        attempt=report.attempt,
+        state=end,
+        failure=failure,
+        detail=detail,
+        duration_ms=report.duration_ms,
+        boot_id=report.boot_id,
     )
 
 

@@ -1,36 +1,50 @@
 """Lanes: daemon threads of this process that execute orders over kept connections.
 
 At most `lanes` orders run at once, at most `connecting` of them open a connection at the same
-time. Connections are kept between the steps of an endpoint and closed when idle ones exceed
-`idle`. A lane that does not come back in time is aborted from outside, then abandoned: its order
-is answered here, its late answer is dropped, and the process may end without it.
+time; an endpoint that was seen to answer just now goes first. Connections are kept between the
+steps of an endpoint and closed when idle ones exceed `idle`. An order that is cancelled or does
+not end in time is asked to end, here and on its endpoint; then its connection is closed from
+outside; then its lane is given up: the order is answered here, its late answer is dropped, and
+the process may end without it.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
-import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from outagekit.errors import OutagekitError, frames_of
-from outagekit.events import AttemptId, EndpointId, FailureKind, end_state_of
+from msgspec.structs import replace
+
+from outagekit.errors import OutagekitError
+from outagekit.events import AttemptId, EndpointId, EndState, FailureKind
 from outagekit.evidence import EvidenceStore
+from outagekit.run.detached import tidy
 from outagekit.run.execute import Bench, execute
-from outagekit.run.orders import Finished, FirstContact, Order, Report
-from outagekit.transports.protocol import Deadlines, Failure, Opened, Target, Transport
+from outagekit.run.jobs import Job, Places, close_aside, ended, first_contact, keep_bug, sum_of
+from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
+from outagekit.transports.prober import Prober
+from outagekit.transports.protocol import Deadlines, Failure, Target, Transport
 
 Connect = Callable[[Target], Transport]
 
 _GRACE_S = 30.0
-"""How long after its own deadlines an order may take before its connection is closed for it."""
+"""How long after its own deadlines an order may take before it is asked to end."""
+_END_S = 2.0
+"""How long it may take to end, its command too, before its connection is closed for it."""
 _ABANDON_S = 5.0
 """How long after that the lane is given up."""
+_FRESH_S = 5.0
+"""How long an endpoint that answered goes first."""
+_MOST_REMEMBERED = 4096
+_LOOK_S = 1.0
+_TIDY_S = 30.0
+"""What removing a folder may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +55,6 @@ class LaneLimits:
     connecting: int = 16
     idle: int = 256
     deadlines: Deadlines = field(default_factory=Deadlines)
-
-
-@dataclass(slots=True)
-class _Job:
-    """An order in a lane."""
-
-    order: Order
-    begun: bool = False
-    """A lane has taken it."""
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    connecting: bool = False
-    """It holds one of the places for connecting."""
-    transport: Transport | None = None
-    overdue_at_s: float = float("inf")
-    aborted_at_s: float | None = None
-    sent: bool = False
-    broken: bool = False
-    """An exception left it: nobody knows what state its connection is in."""
 
 
 class Lanes:
@@ -72,157 +68,258 @@ class Lanes:
         self._key = key
         self._limits = limits or LaneLimits()
         self._evidence = EvidenceStore(folder / "evidence")
-        self._orders: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._orders: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._gate = _Gate(self._limits.connecting)
-        self._guard = threading.Lock()
-        self._jobs: dict[AttemptId, _Job] = {}
+        self._prober = Prober(self._answers)
+        self._places = Places(self._limits.connecting, self._kept_places)
+        self._changed = threading.Condition()
+        self._jobs: dict[AttemptId, Job] = {}
+        self._settled: OrderedDict[AttemptId, Settled] = OrderedDict()
+        self._fresh: dict[EndpointId, float] = {}
+        """When an endpoint was seen to answer."""
+        self._answered_at_s = float("-inf")
         self._idle: OrderedDict[EndpointId, Transport] = OrderedDict()
         self._threads = 0
 
     def submit(self, order: Order) -> None:
         """Take an order; a lane begins it as soon as one is free."""
-        job = _Job(order)
-        with self._guard:
-            self._jobs[order.attempt] = job
+        self._take(Job(order))
+
+    def _take(self, job: Job) -> None:
+        with self._changed:
+            job.first = self._is_fresh(job.order.target.endpoint.id)
+            self._jobs[job.order.attempt] = job
             grow = self._threads < min(self._limits.lanes, len(self._jobs))
             self._threads += grow
-        self._orders.put(job)
+        self._orders.put((0 if job.first else 1, next(self._numbers), job))
         if grow:
             self._spawn()
 
     def cancel(self, attempt: AttemptId) -> None:
-        """Close the connection the attempt uses."""
-        with self._guard:
+        """Have an attempt end: its waits, its command, its connection, its lane, in this order."""
+        with self._changed:
             job = self._jobs.get(attempt)
         if job is not None:
-            self._abort(job)
+            self._ask(job)
 
     def reports(self, timeout_s: float) -> Sequence[Report]:
         """Return reports, waiting at most `timeout_s` for the first one."""
-        self._watch()
+        until_s = time.monotonic() + timeout_s
         found: list[Report] = []
-        try:
-            found.append(self._reports.get(timeout=timeout_s))
-            while True:
-                found.append(self._reports.get_nowait())
-        except queue.Empty:
-            return found
+        while not found:
+            due_s = self._oversee()
+            now_s = time.monotonic()
+            try:
+                found.append(self._reports.get(timeout=max(0.0, min(due_s, until_s) - now_s)))
+                while True:
+                    found.append(self._reports.get_nowait())
+            except queue.Empty:
+                if time.monotonic() >= until_s:
+                    break
+        return found
+
+    def settle(self, attempts: Sequence[AttemptId]) -> Mapping[AttemptId, Settled]:
+        """Return what this process remembers of attempts; it was told of no other life's.
+
+        `running`: taken and not answered yet, though it may still wait for a lane. `never_started`:
+        answered before the lane turned to its endpoint. The last few thousand are remembered.
+        """
+        with self._changed:
+            return {attempt: self._known_of(attempt) for attempt in attempts}
+
+    def watch(self, target: Target, after_s: float) -> None:
+        """Probe an endpoint's port from `after_s` on, until it answers: then report `Answers`."""
+        with self._changed:
+            dead = self._idle.pop(target.endpoint.id, None)
+            self._fresh.pop(target.endpoint.id, None)
+        if dead is not None:
+            # It may have been restarted behind a connection that does not know it yet.
+            close_aside([dead])
+        self._prober.watch(target, after_s)
+
+    def unwatch(self, endpoint: EndpointId) -> None:
+        """Probe an endpoint no more; nothing if it is not watched."""
+        self._prober.unwatch(endpoint)
+
+    def release(self, order: Order) -> None:
+        """Remove what a detached step left on its endpoint, and report `Tidied` when it is gone.
+
+        Tried once, in a lane; a failure is nobody's concern, and the next step's connection is
+        not hurt by it.
+        """
+        attempt = AttemptId(f"{order.attempt}:release")
+        tidying = replace(order, attempt=attempt, check=None, verify=None, timeout_s=_TIDY_S)
+        if order.detach:
+            self._take(Job(tidying, tidies=True))
 
     def close(self, grace_s: float) -> None:
-        """Abort what runs and close what is kept, without waiting for lanes that hang."""
+        """End what runs and close what is kept, without waiting for lanes that hang.
+
+        What runs is asked to end, and after half of the time cut off.
+        """
         deadline_s = time.monotonic() + grace_s
-        with self._guard:
+        self._prober.close()
+        with self._changed:
             jobs = list(self._jobs.values())
             kept = list(self._idle.values())
             self._idle.clear()
             threads = self._threads
         for job in jobs:
-            self._abort(job)
+            self._ask(job)
         for _ in range(threads):
-            self._orders.put(None)
-        closer = _close_aside(kept)
+            self._orders.put((2, next(self._numbers), None))
+        closer = close_aside(kept)
+        self._await_no_job(grace_s / 2)
+        for job in jobs:
+            self._cut(job)
+        self._await_no_job(deadline_s - time.monotonic())
         closer.join(max(0.0, deadline_s - time.monotonic()))
+
+    def _await_no_job(self, timeout_s: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._jobs, max(0.0, timeout_s))
+
+    def _answers(self, endpoint: EndpointId) -> None:
+        with self._changed:
+            self._fresh[endpoint] = self._answered_at_s = time.monotonic()
+        self._reports.put(Answers(endpoint=endpoint))
+
+    def _is_fresh(self, endpoint: EndpointId) -> bool:
+        oldest_s = time.monotonic() - _FRESH_S
+        self._fresh = {name: at_s for name, at_s in self._fresh.items() if at_s >= oldest_s}
+        return endpoint in self._fresh
+
+    def _kept_places(self) -> int:
+        """Return how many places are kept free for endpoints that may be up for seconds only."""
+        lately = time.monotonic() - self._answered_at_s < _FRESH_S
+        return self._limits.connecting // 4 if lately or self._prober.watching else 0
+
+    def _known_of(self, attempt: AttemptId) -> Settled:
+        if attempt in self._jobs:
+            return Settled(kind="running")
+        return self._settled.get(attempt, Settled(kind="no_record"))
 
     def _spawn(self) -> None:
         threading.Thread(target=self._lane, daemon=True, name="outagekit-lane").start()
 
     def _lane(self) -> None:
-        while (job := self._orders.get()) is not None:
+        while (job := self._orders.get()[2]) is not None:
             if self._begin(job) and not self._serve(job):
                 return
 
-    def _begin(self, job: _Job) -> bool:
+    def _begin(self, job: Job) -> bool:
         """Take a job, unless it was answered while it was queued."""
-        with self._guard:
+        with self._changed:
             job.begun = job.order.attempt in self._jobs
             return job.begun
 
-    def _serve(self, job: _Job) -> bool:
+    def _serve(self, job: Job) -> bool:
         """Execute a job and answer it; return False if the lane was given up meanwhile."""
         finished = self._finished(job)
         spare = self._keep(job)
-        with self._guard:
-            wanted = self._jobs.pop(job.order.attempt, None) is not None
-        if wanted:
-            self._reports.put(finished)
+        wanted = self._answer(job, finished)
         if spare is not None:
-            _close_aside([spare])
+            close_aside([spare])
         return wanted
 
-    def _finished(self, job: _Job) -> Finished:
+    def _answer(self, job: Job, finished: Finished) -> bool:
+        """Report the end of a job; return False if that was done before."""
+        attempt = job.order.attempt
+        with self._changed:
+            if self._jobs.pop(attempt, None) is None:
+                return False
+            if job.tidies:
+                self._changed.notify_all()
+                return True
+            if job.cancelled.is_set() and not job.touched:
+                self._settled[attempt] = Settled(kind="never_started")
+            else:
+                self._settled[attempt] = Settled(kind="outcome", outcome=finished)
+            if len(self._settled) > _MOST_REMEMBERED:
+                self._settled.popitem(last=False)
+            self._reports.put(finished)
+            self._changed.notify_all()
+        return True
+
+    def _finished(self, job: Job) -> Finished:
         began_ns = time.monotonic_ns()
         try:
             return self._execute(job)
         except OutagekitError as fault:
             failure = Failure(FailureKind.LOCAL_IO, fault.message)
         except Exception as fault:  # noqa: BLE001  (a bug must not leave an order unanswered)
-            detail = f"internal error: {type(fault).__name__}{self._keep_bug(fault)}"
+            detail = f"internal error: {type(fault).__name__}{keep_bug(self._folder, fault)}"
             failure = Failure(FailureKind.PROTOCOL, detail, sent=job.sent)
         job.broken = True
-        return _ended(job.order, failure, began_ns)
+        return ended(job.order, failure, began_ns)
 
-    def _keep_bug(self, fault: Exception) -> str:
-        """Write where it happened into the run folder; not what it said, that may be a secret."""
-        path = self._folder / f"bug-{secrets.token_hex(4)}.txt"
-        try:
-            path.touch(mode=0o600)
-            path.write_text(frames_of(fault), encoding="utf-8")
-        except OSError:
-            return ""
-        return f", see {path.name} in the run's folder"
-
-    def _execute(self, job: _Job) -> Finished:
+    def _execute(self, job: Job) -> Finished:
         order = job.order
         began_ns = time.monotonic_ns()
-        with self._guard:
+        with self._changed:
             job.transport = self._idle.pop(order.target.endpoint.id, None)
         if job.transport is not None and not job.transport.alive:
-            _close_aside([job.transport])
+            close_aside([job.transport])
             job.transport = None
         if job.transport is None:
             failure = self._open(job)
             if failure is not None:
-                return _ended(order, failure, began_ns)
+                return ended(order, failure, began_ns)
         if job.transport is None or job.cancelled.is_set():
-            return _ended(order, Failure(FailureKind.ABANDONED, "cancelled"), began_ns)
+            return ended(order, Failure(FailureKind.ABANDONED, "cancelled"), began_ns)
         self._time(job, order)
-        job.sent = True
+        job.touched = job.sent = True
+        if job.tidies:
+            return self._tidied(job, job.transport)
         bench = Bench(self._emit(job), self._key, self._evidence, job.cancelled)
         return execute(order, job.transport, bench)
 
-    def _open(self, job: _Job) -> Failure | None:
-        if not self._gate.enter(job):
+    def _tidied(self, job: Job, transport: Transport) -> Finished:
+        """Tidy up, report it, and return an end that nobody is told."""
+        order = job.order
+        if tidy(order, transport):
+            self._emit(job)(Tidied(endpoint=EndpointId(order.target.endpoint.id), step=order.step))
+        return Finished(attempt=order.attempt, state=EndState.OK)
+
+    def _open(self, job: Job) -> Failure | None:
+        if not self._places.enter(job):
             return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
         try:
             transport = self._connect(job.order.target)
-            job.transport = transport
             limits = self._limits.deadlines
-            job.overdue_at_s = time.monotonic() + _GRACE_S + sum(_phases(limits))
+            job.overdue_at_s = time.monotonic() + _GRACE_S + sum_of(limits)
+            job.transport = transport
+            if job.cancelled.is_set():
+                return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
+            job.touched = True
             opened = transport.open()
         finally:
-            self._gate.leave(job)
+            self._places.leave(job)
         if isinstance(opened, Failure):
             job.broken = True
             return opened
         if opened.first_contact:
-            self._reports.put(_first_contact(job.order, opened))
+            self._emit(job)(first_contact(job.order, opened))
         return None
 
-    def _time(self, job: _Job, order: Order) -> None:
+    def _time(self, job: Job, order: Order) -> None:
         files = len(getattr(order.action, "paths", ())) or 1
         parts = files + (order.check is not None) + (order.verify is not None)
         each_s = order.timeout_s + self._limits.deadlines.accept_s
-        job.overdue_at_s = time.monotonic() + parts * each_s + _GRACE_S
+        away_s = float(getattr(order.action, "within_s", 0.0))
+        job.overdue_at_s = time.monotonic() + parts * each_s + away_s + _GRACE_S
 
-    def _emit(self, job: _Job) -> Callable[[Report], None]:
+    def _emit(self, job: Job) -> Callable[[Report], None]:
         def emit(report: Report) -> None:
-            if job.aborted_at_s is None or job.order.attempt in self._jobs:
-                self._reports.put(report)
+            # Nothing of an order may follow its end.
+            with self._changed:
+                if job.order.attempt in self._jobs:
+                    self._reports.put(report)
 
         return emit
 
-    def _keep(self, job: _Job) -> Transport | None:
+    def _keep(self, job: Job) -> Transport | None:
         """Put the connection aside for the endpoint's next step; return one that is to be closed.
 
         That is the longest idle one, or this one if it is of no use any more.
@@ -230,116 +327,57 @@ class Lanes:
         transport = job.transport
         if transport is None or job.broken or job.cancelled.is_set() or not transport.alive:
             return transport
-        with self._guard:
+        with self._changed:
             self._idle[job.order.target.endpoint.id] = transport
             if len(self._idle) > self._limits.idle:
                 return self._idle.popitem(last=False)[1]
         return None
 
-    def _abort(self, job: _Job) -> None:
+    def _oversee(self) -> float:
+        """Take what does not end one rung further; return when to look again."""
+        now_s = time.monotonic()
+        with self._changed:
+            jobs = list(self._jobs.values())
+        due_s = now_s + _LOOK_S
+        for job in jobs:
+            if job.asked_at_s is None:
+                next_s, further = job.overdue_at_s, self._ask
+            elif job.cut_at_s is None:
+                next_s, further = job.asked_at_s + _END_S, self._cut
+            else:
+                next_s, further = job.cut_at_s + _ABANDON_S, self._abandon
+                self._cut(job)  # what it opened since, too
+            if now_s > next_s:
+                further(job)
+                next_s = now_s
+            due_s = min(due_s, next_s)
+        return due_s
+
+    def _ask(self, job: Job) -> None:
+        """Have a job end: its wait here, or its command on the endpoint."""
         job.cancelled.set()
-        if job.aborted_at_s is None:
-            job.aborted_at_s = time.monotonic()
-        self._gate.wake()
-        with self._guard:
-            queued = not job.begun and self._jobs.pop(job.order.attempt, None) is not None
-        if queued:
-            failure = Failure(FailureKind.ABANDONED, "cancelled before it began")
-            self._reports.put(_ended(job.order, failure, time.monotonic_ns()))
-        elif job.transport is not None:
+        job.called.set()
+        if job.asked_at_s is None:
+            job.asked_at_s = time.monotonic()
+        with self._changed:
+            if not job.begun:
+                failure = Failure(FailureKind.ABANDONED, "cancelled before it began")
+                self._answer(job, ended(job.order, failure, time.monotonic_ns()))
+                return
+        if job.transport is not None:
+            job.transport.interrupt()
+
+    def _cut(self, job: Job) -> None:
+        """Close a job's connection under it."""
+        if job.cut_at_s is None:
+            job.cut_at_s = time.monotonic()
+        if job.transport is not None:
             job.transport.abort()
 
-    def _watch(self) -> None:
-        """Abort what is overdue; answer for lanes that do not even react to that."""
-        now_s = time.monotonic()
-        with self._guard:
-            jobs = list(self._jobs.values())
-        for job in jobs:
-            if job.aborted_at_s is None and now_s > job.overdue_at_s:
-                self._abort(job)
-            elif job.aborted_at_s is not None and now_s > job.aborted_at_s + _ABANDON_S:
-                self._abandon(job)
-
-    def _abandon(self, job: _Job) -> None:
-        with self._guard:
-            if self._jobs.pop(job.order.attempt, None) is None:
-                return
-        self._gate.leave(job)
-        self._spawn()
+    def _abandon(self, job: Job) -> None:
+        """Answer for a lane that does not even react to that, and have another one in its place."""
         detail = "the connection did not react to being closed; the lane was given up"
         failure = Failure(FailureKind.ABANDONED, detail, sent=job.sent)
-        self._reports.put(_ended(job.order, failure, time.monotonic_ns()))
-
-
-def _ended(order: Order, failure: Failure, began_ns: int) -> Finished:
-    return Finished(
-        attempt=order.attempt,
-        state=end_state_of(failure.kind, sent=failure.sent),
-        failure=failure.kind,
-        detail=failure.detail,
-        duration_ms=(time.monotonic_ns() - began_ns) // 1_000_000,
-    )
-
-
-def _first_contact(order: Order, opened: Opened) -> FirstContact:
-    return FirstContact(
-        attempt=order.attempt,
-        endpoint=order.target.endpoint.id,
-        machine_id=opened.machine_id,
-        key=opened.key,
-    )
-
-
-def _phases(limits: Deadlines) -> tuple[float, ...]:
-    return (
-        limits.resolve_s,
-        limits.connect_s,
-        limits.handshake_s,
-        limits.auth_s,
-        limits.accept_s,
-    )
-
-
-def _close_aside(transports: Sequence[Transport]) -> threading.Thread:
-    """Close connections in a thread of their own: one that will not close holds nobody up."""
-    closer = threading.Thread(
-        target=_close_all, args=(transports,), daemon=True, name="outagekit-close"
-    )
-    closer.start()
-    return closer
-
-
-def _close_all(transports: Sequence[Transport]) -> None:
-    for transport in transports:
-        with suppress(Exception):  # it is of no use any more, whatever it says
-            transport.close()
-
-
-class _Gate:
-    """Lets so many jobs at a time open a connection; a job leaves it once, whoever says so."""
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._changed = threading.Condition()
-
-    def enter(self, job: _Job) -> bool:
-        """Wait for a place; return False, without one, if the job is cancelled."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0 or job.cancelled.is_set())
-            if job.cancelled.is_set():
-                return False
-            self._free -= 1
-            job.connecting = True
-            return True
-
-    def leave(self, job: _Job) -> None:
-        """Give the job's place to the next one, if it has one."""
-        with self._changed:
-            self._free += job.connecting
-            job.connecting = False
-            self._changed.notify()
-
-    def wake(self) -> None:
-        """Have cancelled jobs notice it."""
-        with self._changed:
-            self._changed.notify_all()
+        if self._answer(job, ended(job.order, failure, time.monotonic_ns())):
+            self._places.leave(job)
+            self._spawn()

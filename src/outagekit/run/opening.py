@@ -1,26 +1,42 @@
-"""A run begins: its folder, its frozen files and the first records of its log."""
+"""A run begins, or is taken up again: its folder, its frozen files and the first records."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import platform
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from outagekit import __version__
-from outagekit.events import AgreementOverridden, PlanFrozen, RunId, RunOpened
+from outagekit.errors import LogDamaged, NothingMatched, UsageError
+from outagekit.events import (
+    AgreementOverridden,
+    AnyEvent,
+    ApprovalGiven,
+    PlanFrozen,
+    RunId,
+    RunOpened,
+    RunResumed,
+    WaveReopened,
+)
 from outagekit.log.folder import RunFolder, new_run_id
 from outagekit.log.subscribers import OnRecords
 from outagekit.log.writer import LogWriter
 from outagekit.plan.model import Plan
 from outagekit.plan.store import freeze
+from outagekit.run.fold import fold
+from outagekit.run.replay import Recorded, recorded
+from outagekit.run.rollout import sums_at_gate
+from outagekit.run.state import State, begin
 
 _RECORD_BYTES = 2048
 """What a step leaves in the log for one endpoint, generously."""
+_KEY = "command.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,29 @@ class OpenRun:
     log: LogWriter
     key: bytes
     """HMAC key for the commands of this run."""
+    state: State
+    """What its records lead to so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a new run's first records say besides its plan."""
+
+    drill: bool = False
+    trust: str = ""
+    """Folder of the keys the endpoints are known by."""
+    given: tuple[ApprovalGiven, ...] = ()
+    """What a person has answered beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """How a run is taken up again."""
+
+    past_gate: str = ""
+    """Why a person goes past the gate that closed; empty: what went wrong is tried again."""
+    who: str = ""
+    given: tuple[ApprovalGiven, ...] = field(default=())
 
 
 @contextmanager
@@ -40,7 +79,7 @@ def open_run(
     plan: Plan,
     state_dir: Path,
     *,
-    drill: bool = False,
+    beginning: Beginning | None = None,
     subscribers: Sequence[OnRecords] = (),
 ) -> Iterator[OpenRun]:
     """Open a run; when it yields, plan and first records are durable. Closes log and folder.
@@ -48,6 +87,7 @@ def open_run(
     Every subscriber is told every record, the first one included.
     Raises `LogUnwritable` if the folder or its disk cannot take the run.
     """
+    beginning = beginning or Beginning()
     run = new_run_id(plan.playbook.name, datetime.now(UTC))
     estimate_bytes = len(plan.endpoints) * len(plan.steps) * _RECORD_BYTES
     with (
@@ -57,25 +97,89 @@ def open_run(
         for subscriber in subscribers:
             log.subscribe(subscriber)
         key = secrets.token_bytes(32)
-        log.append(_opened(plan, drill=drill))
+        first = log.append(_opened(plan, beginning))
         files = {name: folder.freeze(name, content) for name, content in freeze(plan).items()}
-        files["command.key"] = folder.freeze("command.key", key.hex().encode())
-        frozen = log.append(PlanFrozen(files=files))
-        for override in plan.overrides:
-            frozen = log.append(
-                AgreementOverridden(
-                    allow=override.allow,
-                    clients=override.clients,
-                    approved_by=override.approved_by,
-                    because=override.because,
-                    listed=override.listed,
-                )
-            )
-        frozen.wait()
-        yield OpenRun(run, plan, folder, log, key)
+        files[_KEY] = folder.freeze(_KEY, key.hex().encode())
+        state = fold(begin(plan, run), first.record)
+        events = [PlanFrozen(files=files), *_overrides(plan), *beginning.given]
+        state = _record(log, state, events)
+        yield OpenRun(run, plan, folder, log, key, state)
 
 
-def _opened(plan: Plan, *, drill: bool) -> RunOpened:
+@contextmanager
+def resume_run(
+    path: Path, how: Resumption, *, subscribers: Sequence[OnRecords] = ()
+) -> Iterator[OpenRun]:
+    """Take up a run from its folder alone. Closes log and folder.
+
+    Subscribers are told every record from `run.resumed` on. Raises `NothingMatched` for a run
+    that is closed, `UsageError` for going past a gate where none is closed, `LogDamaged` if
+    anything in the folder was altered, and `LogUnwritable` if another process holds it or the
+    disk refuses.
+    """
+    with RunFolder.open_existing(path) as folder:
+        left = recorded(folder.path)
+        key = _kept_key(folder, left)
+        events = _resumed(left.state, how)
+        with LogWriter.resume(folder) as log:
+            for subscriber in subscribers:
+                log.subscribe(subscriber)
+            state = _record(log, left.state, [*events, *how.given])
+            yield OpenRun(folder.run, state.plan, folder, log, key, state)
+
+
+def _record(log: LogWriter, state: State, events: Sequence[AnyEvent]) -> State:
+    """Append events, wait until they are durable, and return the state they lead to."""
+    appended = [log.append(event) for event in events]
+    appended[-1].wait()
+    for each in appended:
+        state = fold(state, each.record)
+    return state
+
+
+def _resumed(state: State, how: Resumption) -> list[AnyEvent]:
+    if state.closed:
+        raise NothingMatched("this run is closed: there is nothing to resume")
+    resumed = RunResumed(os_user=os_user(), version=__version__, retry=not how.past_gate)
+    if not how.past_gate:
+        return [resumed]
+    if state.closed_gate is None:
+        raise UsageError("no gate is closed in this run, so there is none to go past")
+    stage, wave = state.closed_gate
+    sums = sums_at_gate(state)
+    who = how.who or os_user()
+    return [
+        resumed,
+        WaveReopened(stage=stage, wave=wave, sums=sums, because=how.past_gate, who=who),
+    ]
+
+
+def _kept_key(folder: RunFolder, left: Recorded) -> bytes:
+    frozen = next((r.event for r in left.records if isinstance(r.event, PlanFrozen)), None)
+    try:
+        content = (folder.path / _KEY).read_bytes()
+        key = bytes.fromhex(content.decode())
+    except (OSError, ValueError) as error:
+        raise LogDamaged(f"{_KEY} of {folder.run} cannot be read: {error}") from error
+    if frozen is None or hashlib.sha256(content).hexdigest() != frozen.files.get(_KEY):
+        raise LogDamaged(f"{_KEY} is not the one this run was opened with")
+    return key
+
+
+def _overrides(plan: Plan) -> list[AnyEvent]:
+    return [
+        AgreementOverridden(
+            allow=override.allow,
+            clients=override.clients,
+            approved_by=override.approved_by,
+            because=override.because,
+            listed=override.listed,
+        )
+        for override in plan.overrides
+    ]
+
+
+def _opened(plan: Plan, beginning: Beginning) -> RunOpened:
     return RunOpened(
         playbook=plan.playbook.name,
         title=plan.playbook.title,
@@ -85,7 +189,8 @@ def _opened(plan: Plan, *, drill: bool) -> RunOpened:
         os_user=os_user(),
         machine=platform.node(),
         version=__version__,
-        drill=drill,
+        drill=beginning.drill,
+        trust=beginning.trust,
     )
 
 

@@ -22,7 +22,7 @@ from outagekit.playbook.model import (
     ValueType,
     WaitScript,
 )
-from outagekit.run.decide import Start
+from outagekit.run.commands import Start
 from outagekit.transports.protocol import Target
 
 
@@ -35,12 +35,12 @@ class Order(Message, frozen=True):
 
     attempt: AttemptId
     target: Target
-    purpose: Purpose = "do"
-    """`do` all of it; `probe` and `recheck`: verify (or check) only, and without either see that
-    the endpoint answers; `undo`: the undo, then its proof; `foresee`: check only."""
     step: StepId
     action: AnyAction
     """Scripts in it have exactly the variant for the endpoint's system."""
+    purpose: Purpose = "do"
+    """`do` all of it; `probe` and `recheck`: verify (or check) only, and without either see that
+    the endpoint answers; `undo`: the undo, then its proof; `foresee`: check only."""
     check: Code | None = None
     verify: Code | None = None
     verify_wants: bool = True
@@ -120,6 +120,8 @@ class Tidied(Message, frozen=True):
 
     endpoint: EndpointId
     step: StepId
+    detach: str = ""
+    """The order's `detach`."""
 
 
 Report = Part | Fetched | FirstContact | Finished | Answers | Tidied

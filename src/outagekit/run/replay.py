@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outagekit.errors import LogDamaged, NothingMatched
-from outagekit.events import EndState, PlanFrozen
+from outagekit.events import EndState, PlanFrozen, Record, RunOpened
 from outagekit.log.folder import find_run
 from outagekit.log.reader import read_records
 from outagekit.plan.store import thaw
-from outagekit.run.state import State, begin, fold
+from outagekit.run.fold import fold
+from outagekit.run.state import State, begin
 from outagekit.text import closest
 
 _FROZEN = ("plan.json", "inventory.json")
@@ -23,16 +24,40 @@ def replay(folder: Path) -> State:
 
     Raises `LogDamaged` if the log or the frozen plan is not what was written.
     """
+    return recorded(folder).state
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run as its folder tells it."""
+
+    opened: RunOpened
+    records: tuple[Record, ...]
+    state: State
+
+
+def recorded(folder: Path) -> Recorded:
+    """Return a run with all its records.
+
+    Raises `LogDamaged` as `replay`, and `NothingMatched` if it was left before anything began.
+    """
+    records = tuple(read_records(folder / "log.jsonl"))
+    if not any(isinstance(record.event, PlanFrozen) for record in records):
+        message = f"{folder.name} was left before its plan was written down: nothing was begun"
+        raise NothingMatched(message, hint="run the playbook anew")
     try:
         files = {name: (folder / name).read_bytes() for name in _FROZEN}
     except OSError as error:
         raise LogDamaged(f"the plan of {folder.name} cannot be read: {error}") from error
-    state = begin(thaw(files))
-    for record in read_records(folder / "log.jsonl"):
+    opened = next((r.event for r in records if isinstance(r.event, RunOpened)), None)
+    if opened is None:
+        raise LogDamaged(f"the log of {folder.name} does not say what was opened")
+    state = begin(thaw(files), records[0].run)
+    for record in records:
         if isinstance(record.event, PlanFrozen):
             _require_same(files, record.event)
         state = fold(state, record)
-    return state
+    return Recorded(opened, records, state)
 
 
 def _require_same(files: Mapping[str, bytes], frozen: PlanFrozen) -> None:

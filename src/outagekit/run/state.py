@@ -1,38 +1,38 @@
-"""What is true of a run, as a fold over its records: no clock, no I/O, no threads, no randomness.
+"""What is true of a run, as values. Only `fold` changes them; everything else reads.
 
-`fold` takes the state over and gives it back: whoever calls it owns the state and keeps no copy.
-Replaying the same records from `begin` gives an equal state, at every replay. Steps that never
-began because an earlier one ended the endpoint's run need no record: they follow from the plan.
+Times are nanoseconds of run time: the monotonic clock of a process life, moved so that it began
+at the wall time of that life's first record. They go on over a resume and do not follow later
+jumps of the wall clock.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from outagekit.events import (
     WORST_FIRST,
+    AnswerWord,
     AttemptId,
     EndpointId,
     EndState,
     FailureKind,
-    Record,
-    RunClosed,
-    RunPaused,
-    RunResumed,
-    StageOpened,
-    StepFinished,
+    GateSum,
+    Purpose,
+    QuestionKind,
+    RunId,
     StepId,
-    StepInDoubt,
-    StepStarted,
 )
 from outagekit.inventory.model import Endpoint
 from outagekit.plan.model import Plan, Stage
+from outagekit.playbook.model import Step
+from outagekit.run.spread import Spread
 from outagekit.run.turns import Place, Turns
 
-_ENDING = frozenset({EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE})
-_RANK = {state: rank for rank, state in enumerate(WORST_FIRST)}
+BAD = frozenset({EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE})
+RANK = {state: rank for rank, state in enumerate(WORST_FIRST)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,55 @@ class StepEnd:
     failure: FailureKind | None = None
     detail: str = ""
     result: dict[str, Any] | None = None
+    would_change: bool = False
+    """In a dry run: it would have been done."""
+    undone: bool = False
+    """It was taken back, because a later step failed."""
+    stood: bool = False
+    """It had changed the endpoint; that was not seen to hold after the bake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Something that runs on an endpoint."""
+
+    id: AttemptId
+    step: StepId
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An attempt whose end nobody knows."""
+
+    step: StepId
+    attempt: AttemptId
+    why: str
+    failure: FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only a person can say."""
+
+    name: str
+    kind: QuestionKind
+    text: str
+    answers: tuple[AnswerWord, ...]
+    step: StepId | None = None
+    endpoint: EndpointId | None = None
+    client: str = ""
+    until_ns: int | None = None
+    """When nobody waits for the answer any more; None: not while there is other work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A person's answer."""
+
+    answer: AnswerWord
+    who: str
+    because: str = ""
 
 
 @dataclass(slots=True)
@@ -51,56 +100,144 @@ class Progress:
 
     endpoint: Endpoint
     position: int = 0
-    """Index of the step it is at or would begin next."""
+    """Index of the first step it has still to take; the number of steps if there is none."""
     tries: int = 0
-    """How often the step at `position` was started."""
-    running: AttemptId | None = None
+    """How often the step at hand was begun since it last had a chance to succeed."""
+    doubts: int = 0
+    """How often the step at hand was in doubt."""
+    numbers: dict[StepId, int] = field(default_factory=dict)
+    """The last attempt's number of each step that was begun."""
+    running: Attempt | None = None
     ends: dict[StepId, StepEnd] = field(default_factory=dict)
     ended: bool = False
-    """Failed, unknown or unreachable: no later step begins."""
+    """No later step begins, except those that always do."""
+    refused: bool = False
+    """A person refused the rest of its steps."""
     begun: bool = False
     """At least one step was started."""
+    answered: bool = False
+    """At least one command of ours ran on it."""
+    doubt: Doubt | None = None
+    unreached: bool = False
+    """The last attempt could not reach it."""
+    parked_until_ns: int | None = None
+    """It is in the waiting room until then."""
+    room_until_ns: int | None = None
+    """Until when it may use the waiting room, set when it first went there."""
+    returns: int = 0
+    """How often it came back from the waiting room."""
+    straggler: bool = False
+    """It came back, or was decided on, after the others had gone on."""
+    asked: str = ""
+    """Name of the question it waits for."""
+    due_ns: int | None = None
+    """It is left alone until then."""
+    undo: list[StepId] = field(default_factory=list)
+    recheck: list[StepId] = field(default_factory=list)
+    detached: dict[StepId, int] = field(default_factory=dict)
+    """Detached steps that run on without us, with the number of the attempt that started them."""
+    boot_id: str = ""
+    stage_begun: int = 0
+    """Number of the last stage in which a step of it was begun."""
 
     @property
     def state(self) -> EndState:
         """The endpoint's end state so far: the worst of its steps."""
-        if not self.ends:
-            return EndState.SKIPPED
-        return min((end.state for end in self.ends.values()), key=_RANK.__getitem__)
+        worst = self.worst
+        return EndState.SKIPPED if worst is None else worst.state
 
     @property
     def worst(self) -> StepEnd | None:
         """The step end that decides the endpoint's state, or None before any."""
-        return min(self.ends.values(), key=lambda end: _RANK[end.state], default=None)
+        return min(self.ends.values(), key=lambda end: RANK[end.state], default=None)
 
 
-@dataclass(slots=True)
+class _Index:
+    """Where things stand in a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.step = {step.id: step for step in plan.steps}
+        self.position = {step.id: index for index, step in enumerate(plan.steps)}
+        self.stage: list[int] = []
+        for stage in plan.stages:
+            self.stage += [stage.number] * len(stage.steps)
+        self.first = {
+            stage.number: self.position[stage.steps[0]] for stage in plan.stages if stage.steps
+        }
+
+
+@dataclass
 class State:
     """Everything the engine knows. Only `fold` changes it."""
 
     plan: Plan
+    run: RunId
     progress: dict[EndpointId, Progress]
+    epoch_ns: int = 0
+    """What to add to this life's monotonic clock to get run time."""
     stage: Stage | None = None
-    stage_end: int = 0
-    """Index after the last step of the open stage."""
-    open_in_stage: int = 0
-    """Endpoints that still have work in the open stage."""
+    present: set[EndpointId] = field(default_factory=set)
+    """Who has still something to do in the open stage and is in no wave."""
+    spreads: dict[int, Spread] = field(default_factory=dict)
+    """Stage number -> how far its change has spread; there once its waves are cut."""
     continuing: Turns = field(default_factory=Turns)
     """Begun in this stage and ready for more: these go before `fresh`."""
     fresh: Turns = field(default_factory=Turns)
+    straggling: Turns = field(default_factory=Turns)
+    """Ready, but behind the others in a stage with waves."""
+    pouncing: dict[EndpointId, None] = field(default_factory=dict)
+    """Seen for a moment only: these go before everybody."""
     delayed: dict[EndpointId, int] = field(default_factory=dict)
-    """Waiting for a retry until this monotonic time in ns."""
+    """Left alone until this run time."""
+    attention: dict[EndpointId, None] = field(default_factory=dict)
+    """In doubt, or to be parked: something is to be decided other than a next step."""
+    parked: dict[EndpointId, int] = field(default_factory=dict)
+    """In the waiting room, until this run time."""
+    questions: dict[str, Question] = field(default_factory=dict)
+    answers: dict[str, Given] = field(default_factory=dict)
+    once: dict[tuple[StepId, str], StepEnd] = field(default_factory=dict)
+    """(step, client or empty) -> the end of a step that happens once."""
     running: dict[AttemptId, EndpointId] = field(default_factory=dict)
     running_at: Counter[Place] = field(default_factory=Counter)
     """(client, site) -> how many of its endpoints run a step now."""
+    waved: set[EndpointId] = field(default_factory=set)
+    """Who was in an opened wave, or a straggler, in any stage so far."""
+    closed_gate: tuple[int, int] | None = None
+    """(stage, wave) of the gate that closed; wave 0 are the stragglers."""
+    closing: tuple[GateSum, ...] = ()
+    """The arithmetic that closed it."""
+    retrying: set[EndpointId] = field(default_factory=set)
+    """After a resume: those that closed the gate and are tried again."""
+    gate_retried: bool = False
+    """The closed gate is judged once more when those have ended."""
+    left_behind: dict[str, tuple[EndpointId, StepId]] = field(default_factory=dict)
+    """Ids of detached steps that have ended and still lie on their endpoint."""
     paused: str = ""
     closed: bool = False
 
+    @cached_property
+    def index(self) -> _Index:
+        """Where steps and stages stand."""
+        return _Index(self.plan)
+
+    def step_at(self, position: int) -> Step:
+        """Return the step at an index."""
+        return self.plan.steps[position]
+
+    def stage_of(self, step: StepId) -> Stage:
+        """Return the stage a step belongs to."""
+        return self.plan.stages[self.index.stage[self.index.position[step]] - 1]
+
+    def spreads_in(self, stage: Stage) -> bool:
+        """Return whether a stage runs in waves."""
+        return stage.changes and stage.once is None and not self.plan.dry_run
+
     @property
-    def next_stage(self) -> Stage | None:
-        """The stage after the open one, or None after the last."""
-        number = self.stage.number if self.stage else 0
-        return self.plan.stages[number] if number < len(self.plan.stages) else None
+    def room_ns(self) -> int:
+        """How long the waiting room is open for an endpoint; 0 without one."""
+        if self.plan.dry_run:
+            return 0
+        return int(self.plan.rollout.waiting_room_s * 1_000_000_000)
 
     @property
     def alive(self) -> int:
@@ -112,98 +249,39 @@ class State:
         found = Counter(each.state for each in self.progress.values())
         return {state: found[state] for state in WORST_FIRST if found[state]}
 
+    def takes(self, progress: Progress, step: Step) -> bool:
+        """Return whether a step is still to be taken by an endpoint, as far as it goes on."""
+        if step.once or step.id in progress.ends:
+            return False
+        if not progress.ended:
+            return True
+        return step.always and progress.answered and not progress.refused
 
-def begin(plan: Plan) -> State:
+    def __eq__(self, other: object) -> bool:
+        """Return whether everything that is known is the same."""
+        if not isinstance(other, State):
+            return NotImplemented
+        mine = {k: v for k, v in vars(self).items() if k != "index"}
+        return mine == {k: v for k, v in vars(other).items() if k != "index"}
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def begin(plan: Plan, run: RunId = RunId("")) -> State:  # noqa: B008  (a plain text)
     """Return the state before the first record of a run."""
-    return State(plan, {e.id: Progress(e) for e in plan.endpoints})
-
-
-def fold(state: State, record: Record) -> State:
-    """Return the state after a record. Events that change no state pass through."""
-    match record.event:
-        case StageOpened(stage=number):
-            _open_stage(state, state.plan.stages[number - 1])
-        case StepStarted() as event:
-            _start(state, event)
-        case StepFinished() as event:
-            _finish(state, event, record.mono)
-        case StepInDoubt() as event:
-            _doubt(state, event)
-        case RunResumed():
-            state.paused = ""
-            state.delayed = dict.fromkeys(state.delayed, 0)
-        case RunPaused(why=why):
-            state.paused = why or "paused"
-        case RunClosed():
-            state.closed = True
-        case _:
-            pass
+    state = State(plan, run, {e.id: Progress(e) for e in plan.endpoints})
+    for progress in state.progress.values():
+        progress.position = next_position(state, progress, 0)
     return state
 
 
-def _open_stage(state: State, stage: Stage) -> None:
-    state.stage = stage
-    state.stage_end = sum(len(each.steps) for each in state.plan.stages[: stage.number])
-    state.continuing.clear()
-    state.fresh.clear()
-    state.open_in_stage = 0
-    for identity, progress in state.progress.items():
-        if not progress.ended:
-            state.fresh.add(identity, place_of(progress.endpoint))
-            state.open_in_stage += 1
-
-
-def _start(state: State, event: StepStarted) -> None:
-    progress = state.progress[event.endpoint]
-    progress.running = event.attempt
-    progress.tries = event.number
-    progress.begun = True
-    _unqueue(state, event.endpoint, progress)
-    state.running[event.attempt] = event.endpoint
-    state.running_at[place_of(progress.endpoint)] += 1
-
-
-def _finish(state: State, event: StepFinished, mono_ns: int) -> None:
-    progress = state.progress[event.endpoint]
-    _leave_lane(state, progress)
-    _unqueue(state, event.endpoint, progress)
-    if event.retry_in_ms is not None:
-        state.delayed[event.endpoint] = mono_ns + event.retry_in_ms * 1_000_000
-        return
-    progress.ends[event.step] = StepEnd(event.state, event.failure, event.detail, event.result)
-    _advance(state, event.endpoint, progress, ended=event.state in _ENDING)
-
-
-def _doubt(state: State, event: StepInDoubt) -> None:
-    progress = state.progress[event.endpoint]
-    _leave_lane(state, progress)
-    progress.ends[event.step] = StepEnd(EndState.UNKNOWN, FailureKind.ABANDONED, event.why)
-    _advance(state, event.endpoint, progress, ended=True)
-
-
-def _advance(state: State, identity: EndpointId, progress: Progress, *, ended: bool) -> None:
-    progress.position += 1
-    progress.tries = 0
-    progress.ended = ended
-    if ended or progress.position >= state.stage_end:
-        state.open_in_stage -= 1
-    else:
-        state.continuing.add(identity, place_of(progress.endpoint))
-
-
-def _leave_lane(state: State, progress: Progress) -> None:
-    if progress.running is None:
-        return
-    del state.running[progress.running]
-    progress.running = None
-    state.running_at[place_of(progress.endpoint)] -= 1
-
-
-def _unqueue(state: State, identity: EndpointId, progress: Progress) -> None:
-    place = place_of(progress.endpoint)
-    state.continuing.remove(identity, place)
-    state.fresh.remove(identity, place)
-    state.delayed.pop(identity, None)
+def next_position(state: State, progress: Progress, begin: int) -> int:
+    """Return the index of the first step from `begin` on that the endpoint still has to take."""
+    steps = state.plan.steps
+    at = begin
+    while at < len(steps) and not state.takes(progress, steps[at]):
+        at += 1
+    return at
 
 
 def place_of(endpoint: Endpoint) -> Place:

@@ -52,6 +52,10 @@ class Turns:
             _of_client(client, sites, is_full) for client, sites in self._clients.items()
         )
 
+    def __bool__(self) -> bool:
+        """Return whether anybody waits."""
+        return bool(self._clients)
+
     def clear(self) -> None:
         """Let nobody wait."""
         self._clients.clear()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from outagekit.events import AttemptId, EndState
-from outagekit.run.orders import Finished, Order, Report
+from outagekit.events import AttemptId, EndpointId, EndState
+from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
+from outagekit.transports.protocol import Target
 
 Answer = Callable[[Order], Finished | None]
 """What an endpoint reports for an order; None: nothing, it hangs."""
@@ -29,6 +30,12 @@ class ScriptedDriver:
     def __init__(self, answer: Answer = succeed) -> None:
         self.orders: list[Order] = []
         self.cancelled: list[AttemptId] = []
+        self.watched: dict[EndpointId, float] = {}
+        """Whose port is probed, and the delay that was asked for."""
+        self.released: list[Order] = []
+        self.known: dict[AttemptId, Settled] = {}
+        """What is told of attempts of an earlier life."""
+        self._aside: list[Report] = []
         self.most_at_once = 0
         self.closed = False
         self._answer = answer
@@ -49,7 +56,10 @@ class ScriptedDriver:
         self.cancelled.append(attempt)
 
     def reports(self, timeout_s: float) -> Sequence[Report]:
-        """Answer the order that waits longest."""
+        """Answer the order that waits longest; what came otherwise is told before."""
+        if self._aside:
+            aside, self._aside = tuple(self._aside), []
+            return aside
         if not self._waiting:
             return ()
         order = self._waiting.popleft()
@@ -58,6 +68,30 @@ class ScriptedDriver:
             self._waiting.append(order)
             return ()
         return (msgspec.json.decode(msgspec.json.encode(finished), type=Finished),)
+
+    def settle(self, attempts: Sequence[AttemptId]) -> Mapping[AttemptId, Settled]:
+        """Tell what `known` says; of all others there is no record."""
+        nothing = Settled(kind="no_record")
+        return {attempt: self.known.get(attempt, nothing) for attempt in attempts}
+
+    def watch(self, target: Target, after_s: float) -> None:
+        """Remember who is watched."""
+        self.watched[target.endpoint.id] = after_s
+
+    def unwatch(self, endpoint: EndpointId) -> None:
+        """Forget it."""
+        self.watched.pop(endpoint, None)
+
+    def come_back(self, endpoint: EndpointId) -> None:
+        """Have a watched endpoint's port answer."""
+        if self.watched.pop(endpoint, None) is not None:
+            self._aside.append(Answers(endpoint=endpoint))
+
+    def release(self, order: Order) -> None:
+        """Tidy up at once."""
+        self.released.append(order)
+        tidied = Tidied(endpoint=order.target.endpoint.id, step=order.step, detach=order.detach)
+        self._aside.append(tidied)
 
     def close(self, grace_s: float) -> None:
         """Remember that it was closed."""

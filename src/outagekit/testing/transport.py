@@ -21,6 +21,8 @@ from outagekit.transports.protocol import (
 
 Answer = Callable[[str, str], Outcome | Failure]
 """What the endpoint answers to a step's part: `answer(step, part)`."""
+Door = Callable[[], Opened | Failure]
+"""What comes of opening a connection, each time it is tried."""
 
 
 def said(stdout: str = "", *, code: int = 0, stderr: str = "") -> Outcome:
@@ -36,11 +38,12 @@ def said(stdout: str = "", *, code: int = 0, stderr: str = "") -> Outcome:
 class ScriptedTransport:
     """Remembers every command; `opened` may be a failure; `hold` makes it hang until aborted."""
 
-    def __init__(self, answer: Answer, opened: Opened | Failure | None = None) -> None:
+    def __init__(self, answer: Answer, opened: Opened | Failure | Door | None = None) -> None:
         self.commands: list[tuple[str, str]] = []
         self.limits_s: list[float] = []
         """How long each command might have taken."""
         self.redactor = Redactor()
+        self.boot_id = ""
         self.opens = 0
         self.closed = False
         self.aborted = threading.Event()
@@ -53,8 +56,10 @@ class ScriptedTransport:
     def open(self) -> Opened | Failure:
         """Return what it was made with."""
         self.opens += 1
-        self.closed = False
-        return self._opened
+        opened = self._opened() if callable(self._opened) else self._opened
+        self.closed = isinstance(opened, Failure)
+        self.boot_id = opened.boot_id if isinstance(opened, Opened) else ""
+        return opened
 
     @property
     def alive(self) -> bool:
@@ -89,10 +94,15 @@ class ScriptedTransport:
         into.write_bytes(self.files[path])
         return Moved(len(self.files[path]), "0" * 64)
 
+    def interrupt(self) -> None:
+        """Let go of whatever waits."""
+        self.abort()
+
     def abort(self) -> None:
         """Let go of whatever waits."""
         self.aborted.set()
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Remember that it was closed; it can be opened again."""
         self.closed = True
+        self.aborted.clear()

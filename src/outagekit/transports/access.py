@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from outagekit.credentials import SecretRef
 from outagekit.inventory.model import Endpoint
+from outagekit.transports.logins import Logins
 from outagekit.transports.protocol import Deadlines
 from outagekit.transports.trust import TrustStore
 
@@ -20,3 +21,5 @@ class Access:
     """Called with reference, endpoint and the secret's label (`admin password`, as
     `Credential.secrets` names it). Returns it or raises `OutagekitError`; may take its time."""
     deadlines: Deadlines = field(default_factory=Deadlines)
+    logins: Logins = field(default_factory=Logins)
+    """What came of the passwords used so far: one for all connections of a run."""

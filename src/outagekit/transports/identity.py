@@ -26,13 +26,21 @@ if [ -r /proc/sys/kernel/random/boot_id ]; then
 elif command -v sysctl >/dev/null 2>&1; then
   boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || :)
 fi
-printf 'machine-id=%s\nboot-id=%s\n' "$id" "$boot"
+up=
+if [ -r /proc/uptime ]; then
+  read -r up rest </proc/uptime || :
+elif command -v sysctl >/dev/null 2>&1; then
+  since=$(sysctl -n kern.boottime 2>/dev/null | sed -n 's/^{ sec = \([0-9]*\),.*/\1/p' || :)
+  if [ -n "$since" ]; then up=$(($(date +%s) - since)); fi
+fi
+printf 'machine-id=%s\nboot-id=%s\nuptime-s=%s\n' "$id" "$boot" "$up"
 """
 
 IDENTITY: Final = render(Code("sh", _SCRIPT), {}, step="-", part="identity")
-"""Prints `machine-id=…` and `boot-id=…`; what the machine cannot tell is empty."""
+"""Prints `machine-id=…`, `boot-id=…`, `uptime-s=…`; what the machine cannot tell is empty."""
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
+_SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 _NOT_SET_UP: Final = frozenset({"uninitialized"})
 
 
@@ -42,6 +50,7 @@ class Identity:
 
     machine_id: str = ""
     boot_id: str = ""
+    uptime_s: float | None = None
 
 
 def parse_identity(outcome: Outcome) -> Identity | Failure:
@@ -54,13 +63,15 @@ def parse_identity(outcome: Outcome) -> Identity | Failure:
     told = dict(
         line.strip().partition("=")[::2]
         for line in outcome.stdout.text.split("\n")
-        if line.startswith(("machine-id=", "boot-id="))
+        if line.startswith(("machine-id=", "boot-id=", "uptime-s="))
     )
-    if outcome.exit_code != 0 or len(told) < 2:  # noqa: PLR2004  (both lines)
+    if outcome.exit_code != 0 or not told.keys() >= {"machine-id", "boot-id"}:
         said = (outcome.stderr.text.strip() or outcome.stdout.text.strip())[:200]
         detail = f"the endpoint did not run our first command as a POSIX shell would: {said}"
         return Failure(FailureKind.PROTOCOL, visible_line(detail))
-    return Identity(_sound(told["machine-id"]), _sound(told["boot-id"]))
+    up = told.get("uptime-s", "")
+    uptime_s = float(up) if _SECONDS.fullmatch(up) else None
+    return Identity(_sound(told["machine-id"]), _sound(told["boot-id"]), uptime_s)
 
 
 def _sound(value: str) -> str:

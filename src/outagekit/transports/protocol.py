@@ -1,7 +1,7 @@
 """The seam between the engine and the wire: one method each for what a step can need.
 
 Expected remote failures are values (`Failure`), never exceptions. A transport is used by one
-thread at a time, except `abort`, which any thread may call.
+thread at a time, except `interrupt` and `abort`, which any thread may call.
 """
 
 from __future__ import annotations
@@ -131,6 +131,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def boot_id(self) -> str:
+        """Which boot the machine was on when this was opened; empty if unknown or not open."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """Whether the connection was open and sound when last looked at; asks nobody."""
         ...
@@ -147,6 +152,13 @@ class Transport(Protocol):
 
     def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
         """Copy a file of the endpoint into the new file `into`; over `max_bytes` is `size`."""
+        ...
+
+    def interrupt(self) -> None:
+        """Have the endpoint end the command that runs, which returns soon with `abandoned`.
+
+        Without one it is `abort`. Never blocks; until `close`, nothing is begun any more.
+        """
         ...
 
     def abort(self) -> None:

@@ -20,7 +20,7 @@ from outagekit.playbook.model import Code, ValueType
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Command, Outcome
 
-PARTS: Final = ("check", "script", "verify", "undo", "identity")
+PARTS: Final = ("check", "script", "verify", "undo", "probe", "identity")
 _STEP: Final = re.compile(r"-|[a-z][a-z0-9_]*")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTERPRETERS: Final = {"sh": "sh -s", "bash": "bash -s"}

@@ -42,9 +42,10 @@ _REFUSED: Final = frozenset(
         getattr(errno, "WSAECONNREFUSED", errno.ECONNREFUSED),
     }
 )
-_PENDING: Final = frozenset(
+PENDING: Final = frozenset(
     {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
 )
+"""What `connect_ex` says while a connection is in the making."""
 
 
 def dial(
@@ -72,9 +73,9 @@ def dial(
 def resolve(address: str, port: int, *, timeout_s: float) -> list[Place] | Failure:
     """Return the places a name or address stands for, in the order to try them."""
     try:
-        if _is_literal(address):
-            return _look_up(address, port, socket.AI_NUMERICHOST)
-        return in_time(lambda: _look_up(address, port, 0), timeout_s)
+        if is_literal(address):
+            return look_up(address, port, socket.AI_NUMERICHOST)
+        return in_time(lambda: look_up(address, port), timeout_s)
     except TimeoutError:
         detail = f"the name {address} was not resolved within {timeout_s:g} s"
     except (OSError, UnicodeError) as fault:
@@ -83,7 +84,8 @@ def resolve(address: str, port: int, *, timeout_s: float) -> list[Place] | Failu
     return Failure(FailureKind.RESOLVE, detail)
 
 
-def _is_literal(address: str) -> bool:
+def is_literal(address: str) -> bool:
+    """Return whether this is an address, for which no resolver is asked."""
     try:
         ipaddress.ip_address(address)
     except ValueError:
@@ -91,7 +93,8 @@ def _is_literal(address: str) -> bool:
     return True
 
 
-def _look_up(address: str, port: int, flags: int) -> list[Place]:
+def look_up(address: str, port: int, flags: int = 0) -> list[Place]:
+    """Return the places without a deadline. Raises `OSError` or `UnicodeError`."""
     found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=flags)
     return list(dict.fromkeys((family, place) for family, _, _, _, place in found))
 
@@ -120,7 +123,7 @@ def _finish(
 ) -> int | None:
     sock.settimeout(0.0)
     code = sock.connect_ex(address)
-    if code not in _PENDING:
+    if code not in PENDING:
         return code or None
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_WRITE)

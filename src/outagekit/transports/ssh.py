@@ -10,12 +10,14 @@ What can go wrong, and which failure it is (`sent` says that a command of ours m
 | no SSH banner, key exchange ends or stalls, no common algorithm | handshake | no |
 | the host key is unknown, changed or revoked; nothing secret was sent | host_key | no |
 | every key and the password refused | auth | no |
+| the password was refused elsewhere, twice in a row | credential_stopped | no |
 | silence during the login, or for a command before it was taken | timeout | no |
 | the connection ends before a command was taken | lost | no |
 | the machine id is not the pinned one | wrong_machine | no |
 | the server refuses to run commands or has no sh; no sftp; a path refused | protocol | no |
 | the connection or the channel ends while a command runs | lost | yes |
 | the command did not end in time and was stopped | timeout | yes |
+| the command was interrupted, and asked to stop | abandoned | yes |
 | the command was killed by a signal | exit_code | yes |
 | a fetched file is larger than allowed | size | no |
 | a key, a secret, the trust folder or a local file cannot be used | local_io | no |
@@ -29,6 +31,8 @@ from __future__ import annotations
 import shlex
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -39,11 +43,13 @@ from outagekit.credentials import SecretRef
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
+from outagekit.inventory.model import Credential
 from outagekit.redaction import Redactor, Secret
 from outagekit.text import fold_list, visible_line
 from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
 from outagekit.transports.known_hosts import HostKey
+from outagekit.transports.logins import SharedPassword
 from outagekit.transports.probe import ssh_port
 from outagekit.transports.protocol import (
     Command,
@@ -75,7 +81,10 @@ class SshTransport:
         self._access = access
         self._session: Session | None = None
         self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self._running: Running | None = None
         self.redactor = Redactor()
+        self.boot_id = ""
 
     @property
     def alive(self) -> bool:
@@ -89,6 +98,8 @@ class SshTransport:
         opened = self._opened()
         if isinstance(opened, Failure):
             self._hang_up()
+        else:
+            self.boot_id = opened.boot_id
         return self._cleaned(opened)
 
     def execute(
@@ -103,8 +114,8 @@ class SshTransport:
         if isinstance(channel, Failure):
             spent_ms = round((time.monotonic() - began_s) * 1000)
             return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(channel))
-        running = Running(session, channel, command.stdin, limits)
-        outcome = follow(running, self.redactor, on_output)
+        with self._followed(Running(session, channel, command.stdin, limits)) as running:
+            outcome = follow(running, self.redactor, on_output)
         return replace(outcome, failure=self._cleaned(outcome.failure))
 
     def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
@@ -122,6 +133,15 @@ class SshTransport:
         moved = fetch_file(session, path, into, max_bytes=max_bytes, limits=limits)
         return self._cleaned(moved)
 
+    def interrupt(self) -> None:
+        """Have the endpoint end the command that runs; without one, `abort`."""
+        with self._guard:
+            running = self._running
+            if running is not None:
+                running.interrupt()
+        if running is None:
+            self.abort()
+
     def abort(self) -> None:
         """Close the connection from outside; a blocked call returns within a second.
 
@@ -137,14 +157,30 @@ class SshTransport:
         self._hang_up()
         self._stop.clear()
 
+    @contextmanager
+    def _followed(self, running: Running) -> Iterator[Running]:
+        with self._guard:
+            self._running = running
+        try:
+            yield running
+        finally:
+            with self._guard:
+                self._running = None
+                if running.interrupted.is_set():
+                    self._stop.set()
+
     def _hang_up(self) -> None:
         session, self._session = self._session, None
+        self.boot_id = ""
         if session is not None:
             session.hang_up()
 
     def _opened(self) -> Opened | Failure:
         endpoint, access = self._target.endpoint, self._access
         port = ssh_port(endpoint)
+        stopped = access.logins.stopped(endpoint.client, self._target.credential)
+        if stopped is not None:
+            return stopped
         try:
             known = access.trust.known_keys(endpoint.client, endpoint.address, port)
         except OutagekitError as fault:
@@ -174,11 +210,16 @@ class SshTransport:
             session,
             self._target.credential,
             reveal=reveal,
+            shared_by=self._shared_by,
             timeout_s=self._access.deadlines.auth_s,
         )
         if failure is None:
             session.settle()
         return failure
+
+    def _shared_by(self, password: str) -> SharedPassword:
+        credential = self._target.credential or Credential(name="", user="")
+        return self._access.logins.shared(self._target.endpoint.client, credential, password)
 
     def _identified(self, session: Session) -> Opened | Failure:
         accept_s = self._access.deadlines.accept_s

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import paramiko
@@ -35,7 +35,7 @@ _TERM_S: Final = 1.0
 _KILL_S: Final = 0.5
 _BACKSTOP_S: Final = 1.0
 
-_End = Literal["ended", "timeout", "broken"]
+_End = Literal["ended", "timeout", "interrupted", "broken"]
 
 
 class _Bell(threading.Event):
@@ -58,6 +58,13 @@ class Running:
     channel: paramiko.Channel
     stdin: bytes
     limits: Limits
+    bell: _Bell = field(default_factory=_Bell)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+
+    def interrupt(self) -> None:
+        """Have it end before its time; from any thread."""
+        self.interrupted.set()
+        self.bell.set()
 
 
 def follow(running: Running, redactor: Redactor, on_output: OnOutput | None = None) -> Outcome:
@@ -77,7 +84,7 @@ class _Follower:
             "stderr": Capture(redactor, running.limits.keep_bytes),
         }
         self._on_output = on_output
-        self._bell = _Bell()
+        self._bell = running.bell
         self._began_s = time.monotonic()
 
     def run(self) -> Outcome:
@@ -89,7 +96,7 @@ class _Follower:
         self._channel.in_stderr_buffer.set_event(self._bell)
         with WATCHDOG.limit(longest_s, session.cut):
             end = self._guarded(self._began_s + limits.run_s)
-            if end == "timeout":
+            if end in {"timeout", "interrupted"}:
                 self._stop()
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 self._channel.close()
@@ -104,7 +111,7 @@ class _Follower:
             late = time.monotonic() > until_s
             return "timeout" if late else "broken"
 
-    def _loop(self, until_s: float) -> _End:
+    def _loop(self, until_s: float, *, heeding: bool = True) -> _End:
         if not self._pending:
             self._channel.shutdown_write()
         quiet_since_s = time.monotonic()
@@ -119,6 +126,8 @@ class _Follower:
                 return "ended"
             if now_s >= until_s:
                 return "timeout"
+            if heeding and self._running.interrupted.is_set():
+                return "interrupted"
             if not moved:
                 slice_s = _FULL_S if self._pending else _SLICE_S
                 self._bell.wait(min(slice_s, until_s - now_s))
@@ -166,7 +175,7 @@ class _Follower:
                     return
                 self._running.session.signal(self._channel, signal)
                 self._pending = memoryview(b"")
-                if self._loop(time.monotonic() + grace_s) == "ended":
+                if self._loop(time.monotonic() + grace_s, heeding=False) == "ended":
                     return
 
     def _outcome(self, end: _End) -> Outcome:
@@ -186,6 +195,9 @@ class _Follower:
             seconds = self._running.limits.run_s
             detail = f"the command did not end within {seconds:g} s and was asked to stop"
             return Failure(FailureKind.TIMEOUT, detail, sent=True)
+        if end == "interrupted":
+            detail = "nobody waited for the command any more: it was asked to stop"
+            return Failure(FailureKind.ABANDONED, detail, sent=True)
         if self._channel.exit_status != NO_EXIT_CODE:
             return None
         signal = getattr(self._channel, "exit_signal", "")

@@ -3,7 +3,8 @@
 Order: the credential's key, then, where allowed, the agent and `~/.ssh`, then the password: once.
 Nothing is tried twice, a refusal is `auth`. A server that says nothing is `timeout`, one that
 hangs up is `lost` (`auth` if it says that the login was the reason), a key or secret that cannot
-be had on this machine is `local_io`.
+be had on this machine is `local_io`. A password that was refused elsewhere waits for its turn, or
+is not sent at all: `credential_stopped`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import paramiko
@@ -20,12 +22,16 @@ from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Credential
 from outagekit.text import fold_list, visible_line
+from outagekit.transports.logins import SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Failure
 from outagekit.transports.ssh_keys import Agent, BadKeyError, NamedKey, default_keys, load_key
 from outagekit.transports.ssh_session import Session
 
 Reveal = Callable[[SecretRef, str], str]
 """Resolves a reference; the second argument says which secret of the credential it is."""
+
+SharedBy = Callable[[str], SharedPassword]
+"""Returns what all logins with a password share."""
 
 _PASSWORD_WAYS: Final = ("password", "keyboard-interactive")
 
@@ -39,10 +45,18 @@ class _Refusal(Exception):  # noqa: N818  (the reason is the value it carries)
 
 
 def log_in(
-    session: Session, credential: Credential | None, *, reveal: Reveal, timeout_s: float
+    session: Session,
+    credential: Credential | None,
+    *,
+    reveal: Reveal,
+    shared_by: SharedBy,
+    timeout_s: float,
 ) -> Failure | None:
-    """Log in; None means success. Blocks for at most `timeout_s`, secrets aside."""
-    attempt = _Attempt(session, credential, reveal, timeout_s)
+    """Log in; None means success.
+
+    Blocks for at most `timeout_s`, secrets aside, and the turns of two other logins.
+    """
+    attempt = _Attempt(session, credential, reveal, shared_by, timeout_s)
     try:
         attempt.run()
     except _Refusal as refusal:
@@ -58,16 +72,24 @@ class _Attempt:
     """One login with everything the credential allows."""
 
     def __init__(
-        self, session: Session, credential: Credential | None, reveal: Reveal, timeout_s: float
+        self,
+        session: Session,
+        credential: Credential | None,
+        reveal: Reveal,
+        shared_by: SharedBy,
+        timeout_s: float,
     ) -> None:
         self._session = session
         self._credential = credential
         self._reveal = reveal
+        self._shared_by = shared_by
         self._timeout_s = timeout_s
         self._left_s = timeout_s
         self._user = credential.user if credential else _own_name()
         self._accepted: Sequence[str] = ()
         self._tried: list[str] = []
+        self._denied = False
+        """The server answered the last way with a no."""
 
     def run(self) -> None:
         """Try what there is; raises `_Refusal` if nothing of it opens the door."""
@@ -126,13 +148,38 @@ class _Attempt:
         way = next((way for way in _PASSWORD_WAYS if way in self._accepted), None)
         if way is None:
             return False
+        if self._left_s <= 0:
+            # Sent without time for an answer, it would count as refused.
+            raise _Refusal(FailureKind.TIMEOUT, "no time was left to log in with the password")
+        shared = self._shared_by(password)
+        turn = shared.take_turn(self._timeout_s, lambda: not self._session.is_sound)
+        if isinstance(turn, Failure):
+            raise _Refusal(turn.kind, turn.detail)
         self._tried.append("the password")
-        if way == "password":
-            return self._opens(
-                lambda: self._session.auth_password(self._user, password, fallback=False)
-            )
+        with shared.sending(turn):
+            return self._sent(password, way, turn)
+
+    def _sent(self, password: str, way: str, turn: Turn) -> bool:
+        """Send the password, and say in the turn what came of it."""
         answer = _Answer(password)
-        return self._opens(lambda: self._session.auth_interactive(self._user, answer))
+        if way == "password":
+            answer.given = True
+            login = partial(self._session.auth_password, self._user, password, fallback=False)
+        else:
+            login = partial(self._session.auth_interactive, self._user, answer)
+        verdict: Verdict = "unanswered"
+        self._denied = False
+        try:
+            opened = self._opens(login)
+        except _Refusal as refusal:
+            if refusal.failure.kind is FailureKind.AUTH:
+                verdict = "refused"
+            raise
+        else:
+            verdict = "refused" if self._denied else "accepted"
+            return opened
+        finally:
+            turn.verdict = verdict if answer.given else "unused"
 
     def _opens(self, login: Callable[[], Sequence[str]]) -> bool:
         began_s = time.monotonic()
@@ -141,9 +188,11 @@ class _Attempt:
             # With a first step accepted and another one wanted, the ways that are left come back.
             self._accepted = login() or self._accepted
         except paramiko.BadAuthenticationType as fault:
+            self._denied = True
             self._accepted = fault.allowed_types
         except paramiko.AuthenticationException as fault:
             self._check(fault)
+            self._denied = True
         except (paramiko.SSHException, EOFError, OSError) as fault:
             raise self._lost(fault) from fault
         finally:
@@ -191,7 +240,8 @@ class _Answer:
 
     def __init__(self, password: str) -> None:
         self._password = password
-        self._given = False
+        self.given = False
+        """The password has left us."""
 
     def __call__(
         self, title: str, instructions: str, questions: list[tuple[str, bool]]
@@ -200,11 +250,11 @@ class _Answer:
         del title, instructions
         if not questions:
             return []
-        if self._given:
+        if self.given:
             raise _TooCurious("the server refused the password")
         if len(questions) > 1 or questions[0][1]:
             raise _TooCurious("the server asks for more than a password, as a one-time code")
-        self._given = True
+        self.given = True
         return [self._password]
 
 

@@ -11,14 +11,24 @@ from tempfile import TemporaryDirectory
 
 from outagekit.events import (
     AgreementOverridden,
+    ApprovalAsked,
+    ApprovalGiven,
     AttemptId,
     ClockJumped,
+    EndpointExpired,
     EndpointId,
     EndpointKeyTrusted,
+    EndpointParked,
+    EndpointReturned,
     EndState,
     EvidenceSaved,
     FailureKind,
+    GateLimit,
+    GateSum,
+    InboxRefused,
+    LogWriteFailed,
     Note,
+    OnceFinished,
     Output,
     PlanFrozen,
     RunClosed,
@@ -26,12 +36,23 @@ from outagekit.events import (
     RunOpened,
     RunPaused,
     RunResumed,
+    RunStopping,
     StageOpened,
     StepFinished,
     StepId,
     StepInDoubt,
     StepPart,
+    StepResolved,
     StepStarted,
+    StepTidied,
+    StepUndone,
+    StepVerified,
+    WaveBaking,
+    WaveJudged,
+    WaveOpened,
+    WaveReopened,
+    WavesCut,
+    WaveStopped,
 )
 from outagekit.log.folder import RunFolder
 from outagekit.log.writer import LogWriter
@@ -81,7 +102,47 @@ def first_life(folder: RunFolder) -> tuple[object, ...]:
         Note(text="a lone surrogate: \udc80", who="ops", endpoint=POS),
         Note(text=object()),  # type: ignore[arg-type]
         ClockJumped(by_ms=-2500),
+        *waves(),
+        LogWriteFailed(why="No space left on device"),
+        RunStopping(why="Ctrl-C", running=1),
         RunPaused(why="a person"),
+    )  # fmt: skip
+
+
+def waves() -> tuple[object, ...]:
+    """Return what waves, doubts, the waiting room and people's answers look like."""
+    limits = (GateLimit("failed", 0, 1, "wave"), GateLimit("unknown", 0, 1, "run"))
+    sums = (GateSum("failed", 0, 1, "wave", 1, holds=False),)
+    again = {"endpoint": POS, "step": STEP, "attempt": AttemptId("a5")}
+    question = "doubt-restart@acme/pos-01"
+    return (
+        WavesCut(stage=0, sizes=(1, 1), outside=0, sha256="0" * 64),
+        WaveOpened(stage=0, wave=1, waves=2, endpoints=1, limits=limits),
+        StepStarted(**again, number=3, purpose="probe"),
+        StepResolved(
+            **again, how="probed", state=EndState.FAILED, failure=FailureKind.VERIFY,
+            detail="verify is false",
+        ),
+        StepUndone(**again, state=EndState.CHANGED, duration_ms=30),
+        WaveStopped(stage=0, wave=1, sums=sums),
+        WaveJudged(stage=0, wave=1, passed=False, sums=sums),
+        WaveReopened(stage=0, wave=1, sums=sums, because="an old till", who="the duty manager"),
+        WaveBaking(stage=0, wave=1, endpoints=1, for_ms=900_000),
+        StepVerified(**again, state=EndState.CHANGED, duration_ms=30, boot_id="b-2"),
+        StepTidied(endpoint=WEB, step=STEP),
+        EndpointParked(endpoint=POS, for_ms=14_400_000),
+        EndpointReturned(endpoint=POS),
+        EndpointExpired(endpoint=POS),
+        ApprovalAsked(
+            question=question, kind="doubt", text="Was it restarted?", step=STEP, endpoint=POS,
+            answers=("done", "rerun", "failed", "unknown"), client="acme", for_ms=3_600_000,
+        ),
+        ApprovalGiven(
+            question=question, answer="done", who="the duty manager", os_user="ops",
+            because="the till works", how="inbox",
+        ),
+        InboxRefused(name="stop.json", why="it belongs to somebody else"),
+        OnceFinished(step=StepId("call"), client="acme", state=EndState.OK, detail="done"),
     )  # fmt: skip
 
 

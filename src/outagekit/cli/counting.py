@@ -1,0 +1,306 @@
+"""How endpoints are counted while a run goes on: each once, as what it is now. Pure.
+
+A step that is done again, a doubt that is settled, an endpoint that comes back are taken out of
+the counts before they are put in anew. What an event costs does not depend on how many endpoints
+there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from outagekit.cli.saying import LONGEST, without_place
+from outagekit.cli.standing import Fold, Running, Said, Seat, StageCount, WaveCount
+from outagekit.events import EndpointId, EndState, GateLimit, OnceFinished, StepId
+from outagekit.text import visible_line
+
+if TYPE_CHECKING:
+    from outagekit.inventory.model import Endpoint
+    from outagekit.plan.model import Plan, Stage
+
+_MOST_FOLDS: Final = 500
+"""So many different answers are told apart; nobody reads more, and drawing stays cheap."""
+_OTHERWISE: Final = "said otherwise"
+
+
+class Counts:
+    """Endpoints by stage, by wave and by what was said of them; what runs and what waits."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.stages = tuple(StageCount(stage) for stage in plan.stages)
+        self.open: StageCount | None = None
+        self.running: dict[str, Running] = {}
+        """Attempt -> what runs, oldest first."""
+        self.waiting: dict[EndpointId, int] = {}
+        """Endpoint -> monotonic ns at which its next try begins."""
+        self.doubts: dict[EndpointId, StepId] = {}
+        """Endpoint -> the step of which nobody knows yet whether it happened."""
+        self.folds: dict[Said, Fold] = {}
+        self.dead = 0
+        """Endpoints that came to an early end."""
+        self.seats = {endpoint.id: Seat(endpoint) for endpoint in plan.endpoints}
+        self.stage_of = {step: each for each in self.stages for step in each.stage.steps}
+        self._changing = frozenset(step.id for step in plan.steps if step.changes)
+        self._once: dict[tuple[StepId, str], Said] = {}
+        self._busy = 0
+
+    @property
+    def queued(self) -> int:
+        """Endpoints that could begin a step as soon as there is room: of the open wave, if any."""
+        stage = self.open
+        if stage is None or stage.total is None or stage.stage.once or stage.stuck:
+            return 0
+        if stage.sizes:
+            return stage.wave.queued if stage.wave is not None else 0
+        return max(stage.total - stage.done - self._busy, 0)
+
+    @property
+    def alive(self) -> int:
+        """Endpoints that have not come to an early end."""
+        return len(self.seats) - self.dead
+
+    @property
+    def wave(self) -> WaveCount | None:
+        """The wave that matters: that of a closed gate, else the last of the open stage.
+
+        After the last stage that runs in waves it is that stage's.
+        """
+        number = self.open.number if self.open else 0
+        for stage in reversed(self.stages[:number]):
+            if stage.stuck or stage.wave:
+                return stage.stuck or stage.wave
+            if any(each.changes and not each.once for each in self.plan.stages[stage.number - 1 :]):
+                return None
+        return None
+
+    @property
+    def following(self) -> Stage | None:
+        """The stage after the open one, or None."""
+        number = self.open.number if self.open else 0
+        return self.plan.stages[number] if number < len(self.plan.stages) else None
+
+    def found(self, wave: WaveCount, limit: GateLimit) -> int:
+        """Return the number that a line of a wave's gate is about, as far as it is known."""
+        if limit.scope == "wave":
+            return wave.ends.found(limit.what)
+        if limit.what == "answered":
+            return self.stages[wave.stage - 1].among.answered
+        return sum(stage.among.found(limit.what) for stage in self.stages)
+
+    def begin(self, seat: Seat, running: Running, attempt: str) -> None:
+        """Let an attempt run on an endpoint."""
+        stage = self.stage_of[running.step]
+        self.leave(seat)
+        self.waiting.pop(running.endpoint, None)
+        if running.purpose in {"do", "foresee"}:
+            self.doubts.pop(running.endpoint, None)
+            self.retract(seat, running.step)
+            self._join(seat, stage, running.step)
+        seat.attempt = attempt
+        self.running[attempt] = running
+        self.weigh(seat)
+
+    def leave(self, seat: Seat) -> Running | None:
+        """Let what runs on an endpoint be over, and return what that was."""
+        attempt, seat.attempt = seat.attempt, ""
+        return self.running.pop(attempt, None)
+
+    def weigh(self, seat: Seat) -> None:
+        """Count an endpoint as busy, so that it is not counted as queued, or no longer."""
+        name = seat.endpoint.id
+        busy = bool(seat.attempt) or name in self.waiting or name in self.doubts
+        busy = busy and not (self.open is not None and self.open.number in seat.counted)
+        change = busy - seat.busy
+        if not change:
+            return
+        seat.busy = busy
+        self._busy += change
+        wave = seat.waves.get(self.open.number) if self.open is not None else None
+        if wave is not None:
+            wave.busy += change
+
+    def note_answer(self, seat: Seat, stage: StageCount) -> None:
+        """Remember that a command of ours ran on an endpoint in a stage."""
+        if stage.number in seat.answered:
+            return
+        seat.answered.add(stage.number)
+        for group in seat.groups_in(stage):
+            group.answered += 1
+
+    def end(self, seat: Seat, said: Said) -> None:
+        """Count a step's end on an endpoint, instead of what that step was counted as."""
+        stage = self.stage_of[said.step]
+        self.retract(seat, said.step)
+        if said.state is not EndState.SKIPPED or stage.outside == 0:
+            self._join(seat, stage, said.step)
+        said = self.add_fold(seat.endpoint, said)
+        seat.ends[said.step] = said
+        self._mark_bad(seat, said.ending)
+        self.recount(seat, stage)
+        if said.ending:
+            self._dismiss(seat, stage.number)
+        self.weigh(seat)
+
+    def retract(self, seat: Seat, step: StepId) -> None:
+        """Take a step's end out of all counts: it is done again, or ended otherwise."""
+        said = seat.ends.pop(step, None)
+        if said is None:
+            return
+        self.drop_fold(said)
+        self._mark_bad(seat, -said.ending)
+        self.recount(seat, self.stage_of[step])
+
+    def recount(self, seat: Seat, stage: StageCount) -> None:
+        """Count an endpoint in a stage as what it is now."""
+        before, after = seat.counted.get(stage.number), seat.word_in(stage.stage)
+        if before == after or stage.stage.once is not None:
+            return
+        for group in seat.groups_in(stage):
+            group.move(before, after)
+        if after is None:
+            del seat.counted[stage.number]
+        else:
+            seat.counted[stage.number] = after
+
+    def put_aside(self, seat: Seat, *, aside: bool) -> None:
+        """Let nobody wait for an endpoint any more, or count on it again."""
+        if aside == seat.aside:
+            return
+        seat.aside = aside
+        for step in list(seat.ends):
+            self.recount(seat, self.stage_of[step])
+        self.weigh(seat)
+
+    def come_back(self, seat: Seat) -> None:
+        """Let an endpoint go on where it was when it could not be reached."""
+        seat.behind = self.open is not None
+        for step in [s for s, said in seat.ends.items() if said.state is EndState.UNREACHABLE]:
+            self.retract(seat, step)
+            self._admit(seat, self.stage_of[step].number)
+        self.put_aside(seat, aside=False)
+        self.weigh(seat)
+
+    def catch_up(self, stage: StageCount) -> None:
+        """Let who came back, and is through with all before a new stage, go with the others."""
+        for seat in self.seats.values():
+            if seat.behind and not seat.aside:
+                seat.behind = stage.number > 1 and stage.number - 1 not in seat.counted
+
+    def try_again(self, wave: WaveCount) -> None:
+        """Take back what closed a gate; what is unknown is in doubt again."""
+        stage = self.stages[wave.stage - 1]
+        for seat in self.seats.values():
+            member = seat.late if wave.number == 0 else seat.waves.get(wave.stage)
+            if member is not wave or not seat.bad or seat.aside:
+                continue
+            for step in [s for s in stage.stage.steps if s in seat.ends]:
+                said = seat.ends[step]
+                if not said.ending or said.mark == "refused":
+                    continue
+                self.retract(seat, step)
+                if said.state is EndState.UNKNOWN:
+                    self.doubts[seat.endpoint.id] = step
+                    self.end(seat, said._replace(mark="doubt"))
+            self.weigh(seat)
+
+    def end_once(self, event: OnceFinished) -> None:
+        """Count the end of a step that happens once per client or run."""
+        stage = self.stage_of[event.step]
+        text = ": ".join(filter(None, (event.client, event.detail)))
+        shown = visible_line(text[:LONGEST])
+        said = Said(event.step, event.state, None, shown)
+        before = self._once.get((event.step, event.client))
+        if before is not None:
+            self.drop_fold(before)
+        self._once[event.step, event.client] = said
+        self.folds.setdefault(said, Fold(0, shown)).count += 1
+        stage.ends.move(before.word if before else None, said.word)
+        if event.refused:
+            for seat in self.seats.values():
+                if event.client in {"", seat.endpoint.client}:
+                    self._mark_bad(seat, 1)
+
+    def add_fold(self, endpoint: Endpoint, said: Said) -> Said:
+        """Count what was said of an endpoint; return it as it is counted."""
+        shown = visible_line(said.text[:LONGEST])
+        key = said._replace(text=without_place(shown, endpoint))
+        if len(self.folds) >= _MOST_FOLDS and key not in self.folds:
+            shown = _OTHERWISE
+            key = said._replace(text=shown)
+        self.folds.setdefault(key, Fold(0, shown)).count += 1
+        return key
+
+    def drop_fold(self, said: Said) -> None:
+        """Count it no more."""
+        fold = self.folds.get(said)
+        if fold is not None:
+            fold.count -= 1
+            if not fold.count:
+                del self.folds[said]
+
+    def _join(self, seat: Seat, stage: StageCount, step: StepId) -> None:
+        """Count an endpoint in the open wave of its stage from its first sign there.
+
+        The log does not say who is in a wave. Who stays outside all waves changes nothing, so
+        the first changing step tells them apart.
+        """
+        number = stage.number
+        if not stage.sizes:
+            return
+        if seat.behind or self._is_passed(seat, stage):
+            self._join_late(seat, stage)
+            return
+        wave = stage.wave
+        if wave is None or number in seat.waves or wave.begun >= wave.size:
+            return
+        if step not in self._changing and stage.outside:
+            return
+        wave.begun += 1
+        wave.busy += seat.busy
+        self._enter(seat, stage, wave)
+        seat.waves[number] = wave
+
+    def _is_passed(self, seat: Seat, stage: StageCount) -> bool:
+        """Return whether the wave an endpoint is in has been passed by the others."""
+        wave = seat.waves.get(stage.number)
+        if wave is None:
+            return False
+        return wave.phase == "passed" or wave is not stage.wave
+
+    def _join_late(self, seat: Seat, stage: StageCount) -> None:
+        if stage.late is None:
+            stage.late = WaveCount(stage.number, 0, len(stage.sizes), 0)
+        if seat.late is not stage.late:
+            stage.late.size += 1
+            self._enter(seat, stage, stage.late)
+            seat.late = stage.late
+
+    def _enter(self, seat: Seat, stage: StageCount, wave: WaveCount) -> None:
+        """Count an endpoint in a wave as what it is counted as in the stage."""
+        groups = [wave.ends]
+        if len(seat.groups_in(stage)) == 1:
+            groups.append(stage.among)
+        for group in groups:
+            group.move(None, seat.counted.get(stage.number))
+            group.answered += stage.number in seat.answered
+
+    def _admit(self, seat: Seat, lost_in: int) -> None:
+        """Count an endpoint that came back in the stages that have begun without it."""
+        upto = self.open.number if self.open is not None else 0
+        for stage in self.stages[lost_in:upto]:
+            if stage.total is not None and not stage.stage.once:
+                stage.total += stage.number not in seat.added_to
+                seat.added_to.add(stage.number)
+
+    def _dismiss(self, seat: Seat, ended_in: int) -> None:
+        """Count it there no longer, since it came to an end before it got there."""
+        for number in [each for each in seat.added_to if each > ended_in]:
+            seat.added_to.remove(number)
+            stage = self.stages[number - 1]
+            stage.total = max((stage.total or 0) - 1, 0)
+
+    def _mark_bad(self, seat: Seat, change: int) -> None:
+        was = seat.bad > 0
+        seat.bad += change
+        self.dead += (seat.bad > 0) - was

@@ -1,0 +1,126 @@
+"""What an endpoint that is ready does next: an attempt with its number and values, or a skip."""
+
+from __future__ import annotations
+
+from outagekit.events import (
+    AttemptId,
+    EndpointId,
+    EndState,
+    FailureKind,
+    Purpose,
+    StepFinished,
+)
+from outagekit.playbook.expressions import ExpressionProblem, NoValue
+from outagekit.playbook.model import Step
+from outagekit.run.commands import Command, Start
+from outagekit.run.fold import detach_name
+from outagekit.run.placing import next_index
+from outagekit.run.questions import ask_or_say
+from outagekit.run.state import Progress, State
+from outagekit.run.values import applies, is_handed, namespace, step_values
+
+
+def retry_delay_s(step: Step, tries: int, failure: FailureKind | None) -> float | None:
+    """Return the seconds before another try after so many, or None for no more.
+
+    Only an exit code is a definite failure. Silence is doubt, and doubt is never tried again
+    blindly.
+    """
+    if failure is not FailureKind.EXIT_CODE or tries >= step.retry.attempts:
+        return None
+    return step.retry.delay_before(tries + 1)
+
+
+def begin_attempt(
+    state: State, progress: Progress, step: Step, purpose: Purpose
+) -> Start | StepFinished:
+    """Return the start of an attempt of a step, with its number and its values.
+
+    Raises `NoValue` if a value it is handed does not exist.
+    """
+    identity = progress.endpoint.id
+    number = progress.numbers.get(step.id, 0) + 1
+    detach = ""
+    if step.detach and purpose == "do":
+        begun = progress.detached.get(step.id, number)
+        detach = detach_name(state.run, identity, step.id, begun)
+    try:
+        values = step_values(state, progress, step)
+    except ExpressionProblem as fault:
+        return _broken(identity, step, fault)
+    return Start(
+        endpoint=identity,
+        step=step,
+        attempt=AttemptId(f"{identity}:{step.id}:{number}"),
+        number=number,
+        values=values,
+        purpose=purpose,
+        tries=progress.tries + 1,
+        detach=detach,
+    )
+
+
+def next_command(state: State, progress: Progress) -> Command:
+    """Return what an endpoint that is ready does next."""
+    if progress.undo:
+        return _start(state, progress, state.index.step[progress.undo[0]], "undo")
+    if progress.recheck:
+        return _start(state, progress, state.index.step[progress.recheck[0]], "recheck")
+    step = state.step_at(next_index(state, progress))
+    reason = _skip_reason(state, progress, step)
+    if reason is not None:
+        return reason
+    if step.local:
+        return ask_or_say(state, progress, step, namespace(state, progress))
+    return _do_or_foresee(state, progress, step)
+
+
+def _do_or_foresee(state: State, progress: Progress, step: Step) -> Command:
+    if not (state.plan.dry_run and step.changes):
+        return _start(state, progress, step, "do")
+    if step.check is None:
+        return _skip(progress.endpoint.id, step, "a dry run cannot check it", would_change=True)
+    return _start(state, progress, step, "foresee")
+
+
+def _start(state: State, progress: Progress, step: Step, purpose: Purpose) -> Command:
+    try:
+        return begin_attempt(state, progress, step, purpose)
+    except NoValue as missing:
+        return _skip(progress.endpoint.id, step, f"no value: {missing.name}")
+
+
+def _skip_reason(state: State, progress: Progress, step: Step) -> StepFinished | None:
+    identity = progress.endpoint.id
+    if not is_handed(state, progress, step):
+        return _skip(identity, step, f"not changed by {state.plan.undoes}")
+    try:
+        if applies(state, progress, step):
+            return None
+        return _skip(identity, step, f"not when {step.when}")
+    except NoValue as missing:
+        return _skip(identity, step, f"no value: {missing.name}")
+    except ExpressionProblem as fault:
+        return _broken(identity, step, fault)
+
+
+def _skip(
+    identity: EndpointId, step: Step, reason: str, *, would_change: bool = False
+) -> StepFinished:
+    return StepFinished(
+        endpoint=identity,
+        step=step.id,
+        state=EndState.SKIPPED,
+        detail=reason,
+        would_change=would_change,
+    )
+
+
+def _broken(identity: EndpointId, step: Step, fault: ExpressionProblem) -> StepFinished:
+    return StepFinished(
+        endpoint=identity,
+        step=step.id,
+        state=EndState.FAILED,
+        failure=FailureKind.BAD_RESULT,
+        detail=f"an expression of the step fails here: {fault.message}",
+    )

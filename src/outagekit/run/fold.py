@@ -1,0 +1,435 @@
+"""The state of a run as a fold over its records: no clock, no I/O, no threads, no randomness.
+
+`fold` takes the state over and gives it back: whoever calls it owns the state and keeps no copy.
+Replaying the same records from `begin` gives an equal state, at every replay. Steps that never
+began because an earlier one ended the endpoint's run need no record: they follow from the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from outagekit.errors import LogDamaged
+from outagekit.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    EndpointExpired,
+    EndpointId,
+    EndpointParked,
+    EndpointReturned,
+    EndState,
+    Event,
+    FailureKind,
+    OnceFinished,
+    Record,
+    RunClosed,
+    RunId,
+    RunOpened,
+    RunPaused,
+    RunResumed,
+    StageOpened,
+    StepFinished,
+    StepId,
+    StepInDoubt,
+    StepPart,
+    StepResolved,
+    StepStarted,
+    StepTidied,
+    StepUndone,
+    StepVerified,
+    WaveBaking,
+    WaveJudged,
+    WaveOpened,
+    WaveReopened,
+    WavesCut,
+    WaveStopped,
+)
+from outagekit.log.clock import moment_ns
+from outagekit.plan.waves import digest_of_waves
+from outagekit.run import mending
+from outagekit.run.cutting import cut
+from outagekit.run.placing import settle, stage_at
+from outagekit.run.spread import Spread
+from outagekit.run.state import (
+    BAD,
+    Attempt,
+    Doubt,
+    Given,
+    Progress,
+    Question,
+    State,
+    StepEnd,
+    place_of,
+)
+
+_MS_NS = 1_000_000
+
+
+def fold(state: State, record: Record) -> State:
+    """Return the state after a record. Events that change no state pass through.
+
+    Raises `LogDamaged` for a record that cannot follow from the plan.
+    """
+    if isinstance(record.event, RunOpened | RunResumed):
+        # Run time goes on from one process life to the next by the wall clock between them.
+        state.epoch_ns = moment_ns(record.at) - record.mono
+    take = _FOLDS.get(type(record.event))
+    if take is not None:
+        try:
+            take(state, record.event, record.mono + state.epoch_ns)
+        except (KeyError, IndexError) as error:
+            message = f"record {record.seq} is about something the plan does not have: {error}"
+            raise LogDamaged(message) from error
+    return state
+
+
+def _open_stage(state: State, event: StageOpened, _now_ns: int) -> None:
+    state.stage = state.plan.stages[event.stage - 1]
+    state.present.clear()
+    for progress in state.progress.values():
+        if stage_at(state, progress.position) == event.stage:
+            progress.straggler = False
+        settle(state, progress)
+
+
+def _cut(state: State, event: WavesCut, _now_ns: int) -> None:
+    waves, outside = cut(state)
+    if digest_of_waves(waves) != event.sha256:
+        raise LogDamaged("the waves of the log are not those its plan and records lead to")
+    wave_of = {each: n for n, wave in enumerate(waves, 1) for each in wave}
+    state.spreads[event.stage] = Spread(waves, wave_of, frozenset(outside))
+    _settle_all(state, (*wave_of, *outside))
+
+
+def _open_wave(state: State, event: WaveOpened, _now_ns: int) -> None:
+    spread = state.spreads[event.stage]
+    spread.open = event.wave
+    state.waved.update(spread.members(event.wave))
+    spread.excused = {key: n for key, n in spread.excused.items() if key[0] == "run"}
+    _settle_all(state, spread.members(event.wave))
+
+
+def _bake(state: State, event: WaveBaking, now_ns: int) -> None:
+    spread = state.spreads[event.stage]
+    spread.baked.add(event.wave)
+    steps = state.plan.stages[event.stage - 1].steps
+    for identity in spread.members(event.wave):
+        progress = state.progress[identity]
+        progress.recheck = mending.to_recheck(state, progress, steps)
+        if progress.recheck:
+            progress.due_ns = now_ns + event.for_ms * _MS_NS
+            settle(state, progress)
+
+
+def _judge(state: State, event: WaveJudged, _now_ns: int) -> None:
+    spread = state.spreads[event.stage]
+    if not event.passed:
+        _close_gate(state, event)
+    elif event.wave:
+        spread.judged, spread.open = event.wave, 0
+    else:
+        spread.stragglers_judged = len(spread.stragglers)
+
+
+def _stop_wave(state: State, event: WaveStopped, _now_ns: int) -> None:
+    _close_gate(state, event)
+
+
+def _close_gate(state: State, event: WaveJudged | WaveStopped) -> None:
+    state.closed_gate = (event.stage, event.wave)
+    state.closing = event.sums
+    state.gate_retried = False
+    state.retrying.clear()
+
+
+def _reopen_wave(state: State, event: WaveReopened, _now_ns: int) -> None:
+    state.closed_gate = None
+    state.gate_retried = False
+    state.retrying.clear()
+    if event.because:
+        state.spreads[event.stage].excuse(event.sums)
+
+
+def _start(state: State, event: StepStarted, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    progress.running = Attempt(event.attempt, event.step, event.purpose)
+    progress.numbers[event.step] = event.number
+    progress.begun = True
+    progress.unreached = False
+    progress.due_ns = None
+    stage = state.stage_of(event.step).number
+    if event.purpose in {"do", "foresee"}:
+        progress.tries += 1
+        progress.stage_begun = stage
+        if state.index.step[event.step].detach:
+            progress.detached.setdefault(event.step, event.number)
+    state.running[event.attempt] = event.endpoint
+    state.running_at[place_of(progress.endpoint)] += 1
+    if progress.straggler and stage in state.spreads:
+        state.spreads[stage].join(event.endpoint)
+        state.waved.add(event.endpoint)
+    settle(state, progress)
+
+
+def _part(state: State, event: StepPart, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    if not _note_answer(state, progress, event):
+        settle(state, progress)
+
+
+def _finish(state: State, event: StepFinished, now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_lane(state, progress)
+    if event.attempt is not None and mending.proves_contact(event.state, event.failure):
+        _note_answer(state, progress, event)
+    progress.boot_id = event.boot_id or progress.boot_id
+    _leave_behind(state, progress, event.step)
+    if event.retry_in_ms is not None:
+        progress.due_ns = now_ns + event.retry_in_ms * _MS_NS
+        settle(state, progress)
+        return
+    end = StepEnd(event.state, event.failure, event.detail, event.result, event.would_change)
+    progress.refused = progress.refused or event.refused
+    progress.ended = progress.ended or event.refused
+    _end_step(state, progress, event, end, now_ns)
+
+
+def _end_step(
+    state: State,
+    progress: Progress,
+    event: StepFinished | StepResolved,
+    end: StepEnd,
+    now_ns: int,
+) -> None:
+    progress.ends[event.step] = end
+    waits = end.state is EndState.UNREACHABLE and mending.may_wait(state, progress, now_ns)
+    progress.unreached = waits
+    if not waits:
+        progress.tries = progress.doubts = 0
+        passed_over = isinstance(event, StepResolved) and event.how == "skipped"
+        if end.state in BAD and not passed_over:
+            mending.end_badly(state, progress, end.state)
+    settle(state, progress)
+
+
+def _doubt(state: State, event: StepInDoubt, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    purpose = progress.running.purpose if progress.running else "do"
+    _leave_lane(state, progress)
+    if purpose == "do":
+        progress.doubt = Doubt(event.step, event.attempt, event.why, event.failure)
+        progress.doubts += 1
+        progress.ends[event.step] = StepEnd(EndState.UNKNOWN, event.failure, event.why)
+    elif purpose == "probe":
+        progress.unreached = event.failure is not FailureKind.ABANDONED
+    elif purpose == "undo":
+        progress.undo = []
+    settle(state, progress)
+
+
+def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_lane(state, progress)
+    progress.doubt = None
+    progress.unreached = False
+    progress.asked = ""
+    state.answers.pop(doubt_name(event.step, event.endpoint), None)
+    if event.how != "rerun":
+        _leave_behind(state, progress, event.step)
+    if event.how == "probed" and event.state is not EndState.UNKNOWN:
+        _note_answer(state, progress, event)
+    if event.state is None:
+        del progress.ends[event.step]
+        progress.position = min(progress.position, state.index.position[event.step])
+        settle(state, progress)
+    else:
+        end = StepEnd(event.state, event.failure, event.detail)
+        _end_step(state, progress, event, end, now_ns)
+
+
+def _verify(state: State, event: StepVerified, now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_lane(state, progress)
+    progress.boot_id = event.boot_id or progress.boot_id
+    if event.state is EndState.UNREACHABLE and mending.may_wait(state, progress, now_ns):
+        progress.unreached = True
+    elif event.state in BAD:
+        progress.recheck = []
+        end = StepEnd(event.state, event.failure, event.detail, stood=True)
+        progress.ends[event.step] = end
+        mending.end_badly(state, progress, event.state)
+    else:
+        progress.recheck = [name for name in progress.recheck if name != event.step]
+    settle(state, progress)
+
+
+def _undo(state: State, event: StepUndone, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_lane(state, progress)
+    if event.state is EndState.CHANGED:
+        progress.undo = [name for name in progress.undo if name != event.step]
+        progress.ends[event.step] = replace(progress.ends[event.step], undone=True)
+    else:
+        progress.undo = []
+    settle(state, progress)
+
+
+def _tidy(state: State, event: StepTidied, _now_ns: int) -> None:
+    state.left_behind.pop(event.detach, None)
+
+
+def _leave_behind(state: State, progress: Progress, step: StepId) -> None:
+    """Remember what a detached step has left on its endpoint, now that its end is known."""
+    number = progress.detached.pop(step, None)
+    if number is not None:
+        identity = progress.endpoint.id
+        state.left_behind[detach_name(state.run, identity, step, number)] = (identity, step)
+
+
+def _once(state: State, event: OnceFinished, _now_ns: int) -> None:
+    state.once[event.step, event.client] = StepEnd(event.state, detail=event.detail)
+    if event.refused:
+        for progress in state.progress.values():
+            if event.client in {"", progress.endpoint.client}:
+                progress.refused = progress.ended = True
+                settle(state, progress)
+
+
+def _park(state: State, event: EndpointParked, now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    until_ns = now_ns + event.for_ms * _MS_NS
+    progress.unreached = False
+    progress.parked_until_ns = state.parked[event.endpoint] = until_ns
+    if progress.room_until_ns is None:
+        progress.room_until_ns = until_ns
+    settle(state, progress)
+
+
+def _return(state: State, event: EndpointReturned, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_room(state, progress)
+    progress.returns += 1
+    progress.straggler = True
+    mending.forget(state, progress, (EndState.UNREACHABLE,))
+    settle(state, progress)
+
+
+def _expire(state: State, event: EndpointExpired, _now_ns: int) -> None:
+    progress = state.progress[event.endpoint]
+    _leave_room(state, progress)
+    mending.give_up(progress)
+    settle(state, progress)
+
+
+def _ask(state: State, event: ApprovalAsked, now_ns: int) -> None:
+    state.questions[event.question] = Question(
+        name=event.question,
+        kind=event.kind,
+        text=event.text,
+        answers=event.answers,
+        step=event.step,
+        endpoint=event.endpoint,
+        client=event.client,
+        until_ns=now_ns + event.for_ms * _MS_NS if event.for_ms else None,
+    )
+    if event.endpoint is not None:
+        progress = state.progress[event.endpoint]
+        progress.asked = event.question
+        settle(state, progress)
+
+
+def _hear(state: State, event: ApprovalGiven, _now_ns: int) -> None:
+    state.answers[event.question] = Given(event.answer, event.who, event.because)
+    question = state.questions.pop(event.question, None)
+    if question is not None and question.endpoint is not None:
+        progress = state.progress[question.endpoint]
+        progress.asked = ""
+        settle(state, progress)
+
+
+def _pause(state: State, event: RunPaused, _now_ns: int) -> None:
+    state.paused = event.why or "paused"
+
+
+def _resume(state: State, event: RunResumed, now_ns: int) -> None:
+    state.paused = ""
+    mending.ask_again(state)
+    mending.open_room_again(state, now_ns)
+    if event.retry:
+        mending.try_again(state)
+    for progress in state.progress.values():
+        settle(state, progress)
+
+
+def _close(state: State, _event: RunClosed, _now_ns: int) -> None:
+    state.closed = True
+
+
+def _note_answer(
+    state: State, progress: Progress, event: StepPart | StepFinished | StepResolved
+) -> bool:
+    """Remember that a command of ours ran; return whether that was known already."""
+    progress.answered = True
+    spread = state.spreads.get(state.stage_of(event.step).number)
+    if spread is None or event.endpoint in spread.answered:
+        return True
+    spread.answered.add(event.endpoint)
+    return False
+
+
+def _leave_lane(state: State, progress: Progress) -> None:
+    if progress.running is None:
+        return
+    del state.running[progress.running.id]
+    progress.running = None
+    state.running_at[place_of(progress.endpoint)] -= 1
+
+
+def _leave_room(state: State, progress: Progress) -> None:
+    progress.parked_until_ns = None
+    state.parked.pop(progress.endpoint.id, None)
+
+
+def _settle_all(state: State, identities: Iterable[EndpointId]) -> None:
+    for identity in identities:
+        settle(state, state.progress[identity])
+
+
+def detach_name(run: RunId, endpoint: EndpointId, step: StepId, number: int) -> str:
+    """Return the id a detached step runs under: that of the attempt that started it."""
+    return f"{run}:{endpoint}:{step}:{number}"
+
+
+def doubt_name(step: str, endpoint: str) -> str:
+    """Return the name of the question about a doubt."""
+    return f"doubt-{step}@{endpoint}"
+
+
+_FOLDS: Final[dict[type[Event], Callable[[State, Any, int], None]]] = {
+    StepStarted: _start,
+    StepPart: _part,
+    StepFinished: _finish,
+    StageOpened: _open_stage,
+    WavesCut: _cut,
+    WaveOpened: _open_wave,
+    WaveBaking: _bake,
+    WaveJudged: _judge,
+    WaveStopped: _stop_wave,
+    WaveReopened: _reopen_wave,
+    StepInDoubt: _doubt,
+    StepResolved: _resolve,
+    StepVerified: _verify,
+    StepUndone: _undo,
+    StepTidied: _tidy,
+    OnceFinished: _once,
+    EndpointParked: _park,
+    EndpointReturned: _return,
+    EndpointExpired: _expire,
+    ApprovalAsked: _ask,
+    ApprovalGiven: _hear,
+    RunPaused: _pause,
+    RunResumed: _resume,
+    RunClosed: _close,
+}

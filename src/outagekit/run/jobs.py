@@ -1,0 +1,151 @@
+"""Orders in lanes, and the places for those of them that open a connection.
+
+What a lane and those who watch over it share about one order. It opens nothing by itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outagekit.errors import frames_of
+from outagekit.events import end_state_of
+from outagekit.run.orders import Finished, FirstContact, Order
+from outagekit.transports.protocol import Deadlines, Failure, Opened, Transport
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An order in a lane."""
+
+    order: Order
+    first: bool = False
+    """Its endpoint was seen to answer just now, and may be gone soon."""
+    begun: bool = False
+    """A lane has taken it."""
+    touched: bool = False
+    """The lane has turned to its endpoint."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    called: threading.Event = field(default_factory=threading.Event)
+    """It waits for a place no longer: it has one, or is cancelled."""
+    connecting: bool = False
+    """It holds one of the places for connecting."""
+    transport: Transport | None = None
+    overdue_at_s: float = float("inf")
+    asked_at_s: float | None = None
+    """When it was asked to end."""
+    cut_at_s: float | None = None
+    """When its connection was closed from outside."""
+    sent: bool = False
+    broken: bool = False
+    """An exception left it: nobody knows what state its connection is in."""
+    tidies: bool = False
+    """It only removes what its order left on the endpoint; nobody waits for its end."""
+
+
+class Places:
+    """Lets so many jobs at a time open a connection; a job leaves once, whoever says so.
+
+    Jobs that are `first` go before all others, and `kept` places are left free for them.
+    """
+
+    def __init__(self, number: int, kept: Callable[[], int] = lambda: 0) -> None:
+        self._free = number
+        self._kept = kept
+        self._guard = threading.Lock()
+        self._first: deque[Job] = deque()
+        self._others: deque[Job] = deque()
+
+    def enter(self, job: Job) -> bool:
+        """Wait for a place; return False, without one, if the job is cancelled."""
+        with self._guard:
+            (self._first if job.first else self._others).append(job)
+            self._fill()
+        job.called.wait()
+        if not job.cancelled.is_set():
+            return True
+        self.leave(job)
+        return False
+
+    def leave(self, job: Job) -> None:
+        """Give the job's place to the next one, if it has one."""
+        with self._guard:
+            self._free += job.connecting
+            job.connecting = False
+            self._fill()
+
+    def _fill(self) -> None:
+        while self._free > 0 and self._first:
+            self._give(self._first.popleft())
+        while self._others and self._free > self._kept():
+            self._give(self._others.popleft())
+
+    def _give(self, job: Job) -> None:
+        # A cancelled one waits no longer, and would not leave.
+        if not job.cancelled.is_set():
+            self._free -= 1
+            job.connecting = True
+            job.called.set()
+
+
+def ended(order: Order, failure: Failure, began_ns: int) -> Finished:
+    """Return the last report of an order that ended with a failure."""
+    return Finished(
+        attempt=order.attempt,
+        state=end_state_of(failure.kind, sent=failure.sent),
+        failure=failure.kind,
+        detail=failure.detail,
+        duration_ms=(time.monotonic_ns() - began_ns) // 1_000_000,
+    )
+
+
+def first_contact(order: Order, opened: Opened) -> FirstContact:
+    """Return the report that the machine of an order was not known before."""
+    return FirstContact(
+        attempt=order.attempt,
+        endpoint=order.target.endpoint.id,
+        machine_id=opened.machine_id,
+        key=opened.key,
+    )
+
+
+def keep_bug(folder: Path, fault: Exception) -> str:
+    """Write where it happened into the run folder; not what it said, that may be a secret.
+
+    Returns where to find it, as the end of a sentence.
+    """
+    path = folder / f"bug-{secrets.token_hex(4)}.txt"
+    try:
+        path.touch(mode=0o600)
+        path.write_text(frames_of(fault), encoding="utf-8")
+    except OSError:
+        return ""
+    return f", see {path.name} in the run's folder"
+
+
+def sum_of(limits: Deadlines) -> float:
+    """Return how long opening a connection may take in all, in seconds."""
+    return (
+        limits.resolve_s + limits.connect_s + limits.handshake_s + limits.auth_s + limits.accept_s
+    )
+
+
+def close_aside(transports: Sequence[Transport]) -> threading.Thread:
+    """Close connections in a thread of their own: one that will not close holds nobody up."""
+    closer = threading.Thread(
+        target=_close_all, args=(transports,), daemon=True, name="outagekit-close"
+    )
+    closer.start()
+    return closer
+
+
+def _close_all(transports: Sequence[Transport]) -> None:
+    for transport in transports:
+        with suppress(Exception):  # it is of no use any more, whatever it says
+            transport.close()

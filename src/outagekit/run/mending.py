@@ -1,0 +1,148 @@
+"""Parts of the fold that take something back: retries, returns, and what a bad end leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from outagekit.events import AttemptId, EndState, FailureKind, StepId
+from outagekit.run.state import BAD, Doubt, Progress, State, StepEnd
+
+_NO_CONTACT: Final = frozenset(
+    {
+        FailureKind.HOST_KEY,
+        FailureKind.TLS,
+        FailureKind.AUTH,
+        FailureKind.CREDENTIAL_STOPPED,
+        FailureKind.BECOME,
+        FailureKind.WRONG_MACHINE,
+        FailureKind.LOST,
+        FailureKind.TIMEOUT,
+        FailureKind.ABANDONED,
+        FailureKind.PROTOCOL,
+        FailureKind.LOCAL_IO,
+    }
+)
+
+
+def proves_contact(end: EndState, failure: FailureKind | None) -> bool:
+    """Return whether an attempt that ended so has certainly run a command on its endpoint."""
+    return end is not EndState.UNREACHABLE and failure not in _NO_CONTACT
+
+
+def may_wait(state: State, progress: Progress, now_ns: int) -> bool:
+    """Return whether an endpoint that cannot be reached still has time in the waiting room."""
+    if progress.ended or not state.room_ns:
+        return False
+    return progress.room_until_ns is None or now_ns < progress.room_until_ns
+
+
+def end_badly(state: State, progress: Progress, end: EndState) -> None:
+    """End an endpoint's run; what it had changed is to be taken back, if the plan says so."""
+    progress.ended = True
+    if not state.plan.undo_on_failure or end is not EndState.FAILED:
+        return
+    system = progress.endpoint.os
+    progress.undo = [
+        step.id
+        for step in reversed(state.plan.steps)
+        if step.undo is not None
+        and step.undo.for_os(system) is not None
+        and (done := progress.ends.get(step.id)) is not None
+        and done.state is EndState.CHANGED
+        and not done.undone
+    ]
+
+
+def to_recheck(state: State, progress: Progress, steps: tuple[StepId, ...]) -> list[StepId]:
+    """Return the steps of a stage that are verified again after the bake.
+
+    Those that changed the endpoint and can be verified; if none of the changed ones can be, the
+    last of them stands for seeing that the endpoint still answers and was not restarted.
+    """
+    if progress.ended or progress.parked_until_ns is not None or progress.doubt is not None:
+        return []
+    changed = [
+        name
+        for name in steps
+        if (end := progress.ends.get(name)) is not None
+        and end.state is EndState.CHANGED
+        and not end.undone
+    ]
+    provable = [n for n in changed if (s := state.index.step[n]).verify or s.check]
+    return provable or changed[-1:]
+
+
+def forget(state: State, progress: Progress, ends: Collection[EndState]) -> None:
+    """Let an endpoint take again the steps that ended so."""
+    for name in [name for name, end in progress.ends.items() if end.state in ends]:
+        del progress.ends[name]
+        progress.position = min(progress.position, state.index.position[name])
+
+
+def give_up(progress: Progress) -> None:
+    """End an endpoint that did not come back; what was in doubt stays unknown."""
+    progress.ended = True
+    progress.doubt = None
+    for name in progress.recheck:
+        kind, detail = progress.ends[name].failure, "did not come back after its wave's bake"
+        progress.ends[name] = StepEnd(EndState.UNREACHABLE, kind, detail, stood=True)
+    progress.recheck = []
+
+
+def ask_again(state: State) -> None:
+    """Withdraw open questions, and what a person said against going on: it is asked once more."""
+    for question in state.questions.values():
+        if question.endpoint is not None:
+            state.progress[question.endpoint].asked = ""
+    state.questions.clear()
+    for name in [n for n, given in state.answers.items() if given.answer == "no"]:
+        if name.startswith("pause"):
+            del state.answers[name]
+
+
+def open_room_again(state: State, now_ns: int) -> None:
+    """Give everybody in the waiting room its whole time from now on."""
+    for identity in state.parked:
+        progress = state.progress[identity]
+        until_ns = now_ns + state.room_ns
+        progress.parked_until_ns = progress.room_until_ns = state.parked[identity] = until_ns
+
+
+def try_again(state: State) -> None:
+    """Let those who closed a gate take again what went wrong; what is unknown is in doubt again."""
+    if state.closed_gate is None:
+        return
+    state.gate_retried = True
+    stage, wave = state.closed_gate
+    steps = state.plan.stages[stage - 1].steps
+    for identity in state.spreads[stage].members(wave):
+        progress = state.progress[identity]
+        bad = [n for n in steps if n in progress.ends and progress.ends[n].state in BAD]
+        if bad and not progress.refused:
+            state.retrying.add(identity)
+            if progress.ended:
+                _reopen(state, progress, bad)
+
+
+def _reopen(state: State, progress: Progress, bad: list[StepId]) -> None:
+    progress.ended = False
+    progress.tries = progress.doubts = 0
+    progress.undo, progress.recheck = [], []
+    for name in [n for n, end in progress.ends.items() if end.undone]:
+        del progress.ends[name]
+        progress.position = min(progress.position, state.index.position[name])
+    for name in bad:
+        end = progress.ends[name]
+        progress.position = min(progress.position, state.index.position[name])
+        if end.stood and end.failure is not FailureKind.VERIFY:
+            # It was done, and nothing has said that it does not hold: look, do not do it again.
+            progress.ends[name] = replace(end, state=EndState.CHANGED, failure=None, detail="")
+            progress.recheck.append(name)
+        elif end.state is EndState.UNKNOWN:
+            attempt = AttemptId(f"{progress.endpoint.id}:{name}:{progress.numbers.get(name, 0)}")
+            failure = end.failure or FailureKind.LOST
+            progress.doubt = Doubt(name, attempt, end.detail, failure)
+        else:
+            del progress.ends[name]

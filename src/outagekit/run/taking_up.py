@@ -1,0 +1,67 @@
+"""Going on where a run was left: what became of attempts nobody waited for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from outagekit.events import AnyEvent, AttemptId, FailureKind, StepInDoubt, StepResolved
+from outagekit.run.commands import Start
+from outagekit.run.facts import end_event
+from outagekit.run.orders import Order, Settled, make_order
+from outagekit.run.state import Progress, State
+
+_WATCH_S = 2.0
+_LONGEST_WATCH_S = 30.0
+_WHY = "the run ended before the end of this step was known"
+
+
+def settled_events(state: State, known: Mapping[AttemptId, Settled]) -> Iterator[AnyEvent]:
+    """Yield what is to be recorded of every attempt that was running when the run was left.
+
+    An attempt that still runs where it is executed stays as it is.
+    """
+    for attempt, identity in tuple(state.running.items()):
+        progress = state.progress[identity]
+        running = progress.running
+        settled = known.get(attempt)
+        if running is None or (settled is not None and settled.kind == "running"):
+            continue
+        step = state.index.step[running.step]
+        if settled is not None and settled.outcome is not None:
+            number = progress.numbers[running.step]
+            start = Start(
+                identity, step, attempt, number, purpose=running.purpose, tries=progress.tries
+            )
+            yield end_event(settled.outcome, start, state)
+            continue
+        yield StepInDoubt(
+            endpoint=identity,
+            step=step.id,
+            attempt=attempt,
+            why=_WHY,
+            failure=FailureKind.ABANDONED,
+        )
+        if settled is not None and settled.kind == "never_started" and running.purpose == "do":
+            yield StepResolved(
+                endpoint=identity,
+                step=step.id,
+                attempt=attempt,
+                how="settled",
+                detail="it was never started",
+            )
+
+
+def left_behind(state: State) -> Iterator[Order]:
+    """Yield the orders of detached steps that ended and still lie on their endpoints."""
+    for detach, (identity, name) in state.left_behind.items():
+        start = Start(identity, state.index.step[name], AttemptId(detach), 0, detach=detach)
+        yield make_order(state.plan, state.progress[identity].endpoint, start)
+
+
+def watch_delay_s(progress: Progress) -> float:
+    """Return how long to leave an endpoint alone before its port is probed again.
+
+    The longer, the more often it answered there and could not be worked with after all.
+    """
+    fruitless = 0 if progress.answered else progress.returns
+    return min(_LONGEST_WATCH_S, _WATCH_S * 2.0 ** min(fruitless, 4)) if progress.returns else 0.0

@@ -1,0 +1,89 @@
+"""A run of the real engine on scripted endpoints, with a real folder and a real log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from outagekit.events import AnyEvent, EndpointId, EndState, FailureKind
+from outagekit.log.reader import read_records
+from outagekit.plan.model import Plan
+from outagekit.run.coordinator import Coordinator, Surroundings
+from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resume_run
+from outagekit.run.orders import Finished, Order
+from outagekit.run.situation import Bounds
+from outagekit.testing.driver import Answer, ScriptedDriver, succeed
+
+_E = TypeVar("_E")
+
+
+def fail(
+    order: Order, kind: FailureKind = FailureKind.EXIT_CODE, state: EndState = EndState.FAILED
+) -> Finished:
+    """Answer that the step did not do what it is for."""
+    return Finished(attempt=order.attempt, state=state, failure=kind, detail="no")
+
+
+def lose(order: Order) -> Finished:
+    """Answer that the connection was lost after the command was sent."""
+    return fail(order, FailureKind.LOST, EndState.UNKNOWN)
+
+
+def refuse(order: Order) -> Finished:
+    """Answer that nobody listens there."""
+    return fail(order, FailureKind.REFUSED, EndState.UNREACHABLE)
+
+
+class Ran:
+    """One life of a run that is over: its ending, its records, its driver."""
+
+    def __init__(
+        self,
+        plan: Plan | Path,
+        state_dir: Path,
+        answer: Answer = succeed,
+        *,
+        prepare: Callable[[Ran], None] = lambda _ran: None,
+        beginning: Beginning | None = None,
+        how: Resumption | None = None,
+        **around: Any,
+    ) -> None:
+        """Run a plan, or take up the run in a folder. `around`: fields of `Surroundings`, `bounds`.
+
+        `prepare` is called before anything runs.
+        """
+        bounds: Bounds | None = around.pop("bounds", None)
+        self.driver = ScriptedDriver(answer)
+        opening: AbstractContextManager[OpenRun] = (
+            resume_run(plan, how or Resumption())
+            if isinstance(plan, Path)
+            else open_run(plan, state_dir, beginning=beginning)
+        )
+        with opening as opened:
+            self.folder = opened.folder.path
+            self.coordinator = Coordinator(
+                opened.state,
+                log=opened.log,
+                driver=self.driver,
+                around=Surroundings(spool=opened.folder.spool, **around),
+                bounds=bounds,
+            )
+            prepare(self)
+            self.ending = self.coordinator.run()
+        self.records = list(read_records(self.folder))
+        self.events: list[AnyEvent] = [record.event for record in self.records]
+
+    def of(self, kind: type[_E]) -> list[_E]:
+        """Return the events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def state_of(self, name: str) -> EndState:
+        """Return how an endpoint ended."""
+        return self.ending.state.progress[EndpointId(name)].state
+
+    def orders_of(self, name: str) -> list[tuple[str, str]]:
+        """Return the steps an endpoint was given, each with its purpose."""
+        orders = (o for o in self.driver.orders if o.target.endpoint.id == name)
+        return [(order.step, order.purpose) for order in orders]
