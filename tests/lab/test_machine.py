@@ -135,6 +135,32 @@ def test_undo_brings_back_what_was_before(machine, drilled, sent):
     assert one.state == {"version": "2.0"}
 
 
+def test_a_run_that_takes_an_earlier_one_back_sends_the_undo_as_its_action(
+    machine, book, step, sent, script
+):
+    steps = (step("fix", risk="change", check=script("is it"), undo=script("put it back")),)
+    drill = Drill(state={"version": "2.0"}, steps={"fix": DrillStep(set={"version": "1.9"})})
+    one = machine(book(steps=steps, drill=drill))
+    one.answer("fix", "script", sent("true"))
+    assert one.answer("fix", "verify", sent("is it")).exit_code == 0
+    one.answer("fix", "script", sent("put it back", package="x"))
+    assert one.state == {"version": "2.0"}
+    assert one.answer("fix", "verify", sent("is it")).exit_code == 1
+
+
+def test_without_goals_a_step_is_so_once_it_was_done_and_not_once_it_was_undone(
+    machine, drilled, sent
+):
+    one = machine(drilled({}))
+    one.answer("fix", "script", sent())
+    assert one.answer("fix", "check", sent()).exit_code == 0
+    one.answer("fix", "undo", sent())
+    assert one.answer("fix", "check", sent()).exit_code == 1
+    assert one.answer("fix", "verify", sent()).exit_code == 1
+    one.answer("fix", "script", sent())
+    assert one.answer("fix", "verify", sent()).exit_code == 0
+
+
 def test_a_liar_says_done_and_does_nothing(machine, drilled, sent):
     one = machine(drilled({"v": 2}, set={"v": 1}, stdout="now {{ v }}"))
     one.fault = "lie"

@@ -24,13 +24,14 @@ from outagekit.lab.rehearsal import PAST_GATE, rehearse
 from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 from outagekit.playbook.model import Drill, DrillStep, Manual, Reboot, Rollout
+from outagekit.run import reboot
 from outagekit.run.conduct import Setting
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
 from outagekit.transports.trust import TrustStore
 
 TEMPO = Tempo(timeout_s=1.0, speed=60.0)
-HASTE = Pace(slow_s=0.05, swing=0.25)
+HASTE = Pace(speed=60.0, slow_s=0.05, swing=0.25)
 
 
 class Over:
@@ -98,17 +99,18 @@ def test_questions_and_pauses_are_answered_by_the_drill_itself(drill, book, step
     assert {given.who for given in over.of(ApprovalGiven)} == {"drill"}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_machines_that_come_and_go_are_caught_or_told_truly(drill, book, seed):
+def test_machines_that_come_and_go_are_caught_or_told_truly(drill, book):
     playbook = book(rollout=Rollout(waiting_room_s=600.0, pounce="fix"))
-    over = drill(playbook, {"flap": 0.2, "bootloop": 0.2}, seed=seed)
+    over = drill(playbook, {"flap": 0.2, "bootloop": 0.2})
     assert over.score.misjudged == ()
     assert over.score.passed
     tallies = {tally.fault: tally for tally in over.score.tallies}
     assert tallies["bootloop"].total == tallies["flap"].total == 2
 
 
-def test_a_restart_is_seen(drill, book, step):
+def test_a_restart_is_seen(drill, book, step, monkeypatch):
+    monkeypatch.setattr(reboot, "_RETRY_S", 0.2)
+    monkeypatch.setattr(reboot, "_SETTLE_S", 0.3)
     steps = (*book().steps, step("restart", risk="change", when="fix.changed", action=Reboot(900)))
     steps = (*steps, step("after", phase="verify"))
     before = book()
@@ -122,7 +124,7 @@ def test_a_restart_is_seen(drill, book, step):
 
 def test_a_machine_that_does_not_come_back_is_not_back(drill, book, step):
     steps = (step("restart", risk="change", action=Reboot(3.0)),)
-    slow = Drill(steps={"restart": DrillStep(takes_s=600.0)})
+    slow = Drill(steps={"restart": DrillStep(takes_s=6000.0)})
     over = drill(book(steps=steps, drill=slow), {}, endpoints=1)
     assert over.score.misjudged == ()
     assert [e.failure for e in over.of(StepFinished) if e.step == "restart"] == ["not_back"]

@@ -166,7 +166,7 @@ class Simulation:
         world = self.world
         if world.stopped < world.temper.stops and world.calls >= world.temper.stop_at:
             world.stopped += 1
-            world.temper.stop_at = world.calls + 3
+            world.temper.stop_at = world.calls + 1
             self.coordinator.stop("Ctrl-C")
 
 
@@ -355,7 +355,7 @@ def check_change(waves, event):
     stage = waves.stage_of[event.step]
     assert stage in waves.sizes, "a change began before the waves were cut"
     if waves.closed is not None:
-        assert event.endpoint in waves.begun[stage], "a change began past a closed gate"
+        assert event.endpoint in waves.begun[stage], f"{event.attempt} began past a closed gate"
         return
     known = {w for (s, w), m in waves.members.items() if s == stage and event.endpoint in m}
     if known:

@@ -112,10 +112,12 @@ class Machine:
 
     def starting(self, text, *, detach=ID, wait_s=10, language="sh", **values):
         script = render(Code(language, text), values, step="mend", part="script").stdin
-        return detached.start(detach, script, step="mend", language=language, wait_s=wait_s)
+        return detached.start(
+            detach, script, step="mend", language=language, wait=detached.Wait(wait_s)
+        )
 
     def look(self, *, detach=ID, wait_s=0):
-        return self.ask(detached.collect(detach, step="mend", wait_s=wait_s))
+        return self.ask(detached.collect(detach, step="mend", wait=detached.Wait(wait_s)))
 
     def stop(self):
         return self.ask(detached.stop(ID, step="mend"))
@@ -267,7 +269,8 @@ sleep 60
 """
 
 
-def test_ending_it_ends_the_whole_process_group(machine):
+def test_ending_it_ends_the_whole_process_group(machine, monkeypatch):
+    monkeypatch.setattr(detached, "TERM_S", 1)
     machine.start(STUBBORN, wait_s=0)
     await_true(lambda: len(words_of(machine.home / "pids")) == 3)
     answer = machine.stop()
@@ -313,9 +316,9 @@ def test_of_many_starts_at_the_same_time_one_runs(machine):
 
 def test_a_start_killed_at_any_moment_is_repeated_and_never_runs_twice(plain):
     text = f"printf x >> {plain.mark}"
-    for turn in range(40):
+    for turn in range(25):
         process = plain.begin(plain.starting(text, detach=f"turn {turn}"))
-        time.sleep(0.001 * (turn % 20))
+        time.sleep(0.001 * turn)
         process.kill()
         process.communicate()
         assert plain.start(text, detach=f"turn {turn}").state == "ended"
@@ -587,7 +590,7 @@ def test_a_hostile_id_stays_in_its_folder(plain, detach):
 @pytest.mark.parametrize("step", ["", "-", "a b", "x;y", "X", "a\n"])
 def test_only_a_step_names_a_command(step):
     with pytest.raises(OutagekitError):
-        detached.collect(ID, step=step, wait_s=0)
+        detached.collect(ID, step=step)
 
 
 @pytest.mark.parametrize(
@@ -636,7 +639,7 @@ def test_what_a_simulated_machine_answers_is_understood(code, stdout, stderr):
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
 def test_a_simulated_machine_finds_the_script_in_its_start(text):
     script = text.encode()
-    command = detached.start(ID, script, step="mend", language="sh", wait_s=1)
+    command = detached.start(ID, script, step="mend", language="sh")
     assert detached.script_in(command.stdin) == script
     assert detached.script_in(b"{ {\n} </dev/null\n}") == b""
 

@@ -199,7 +199,7 @@ class Counts:
                 if not said.ending or said.mark == "refused":
                     continue
                 self.retract(seat, step)
-                if said.state is EndState.UNKNOWN:
+                if said.state is EndState.UNKNOWN and said.mark != "stood":
                     self.doubts[seat.endpoint.id] = step
                     self.end(seat, said._replace(mark="doubt"))
             self.weigh(seat)

@@ -35,6 +35,7 @@ def run_drill(
     """Run the fleet's playbook over it, judge the run, tell, and exit with 0 or 3."""
     from outagekit.cli.ending import counts_document, summary
     from outagekit.cli.running import run_plan, verdict_text
+    from outagekit.run.opening import Beginning
     from outagekit.transports.open import transport_for
 
     plan = drill_plan(fleet)
@@ -45,7 +46,7 @@ def run_drill(
         lambda target: transport_for(target, access),
         pace=pace,
         streamed=streamed,
-        drill=True,
+        beginning=Beginning(drill=True, trust=str(fleet.trust_folder)),
     )
     verdict = verdict_text(over.folder)
     log_path = over.folder / "log.jsonl"
@@ -84,7 +85,7 @@ def tell_score(desk: Desk, score: Score) -> None:
         tell(f"faults put in and caught: {', '.join(injected)}")
     if score.unfinished:
         held = count(len(score.unfinished), "endpoint")
-        desk.screen.say(f"{held} did not come to an end, and are not judged")
+        desk.screen.say(f"not judged, because the run did not come to an end with them: {held}")
     for each in score.misjudged:
         fault = each.fault or "healthy"
         desk.screen.warn(f"{each.endpoint} ({fault}): expected {each.expected}, found {each.found}")

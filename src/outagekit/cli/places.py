@@ -18,6 +18,8 @@ class Places:
 
     workspace: Workspace | None
     settings: Settings
+    known_keys: Path | None = None
+    """Where a run that is taken up again has its trust from, wherever it is taken up."""
 
     @property
     def state(self) -> Path:
@@ -27,6 +29,8 @@ class Places:
     @property
     def trust(self) -> Path:
         """Folder with a folder of known hosts for each client."""
+        if self.known_keys is not None:
+            return self.known_keys
         return self.workspace.trust if self.workspace else self.state / "trust"
 
     @property

@@ -221,6 +221,15 @@ def confirm(desk: Desk, plan: Plan, consent: Consent) -> tuple[ApprovalGiven, ..
     return answers
 
 
+def signed(answers: Sequence[ApprovalGiven]) -> tuple[ApprovalGiven, ...]:
+    """Return answers with the user's name as the operating system knows it."""
+    import msgspec
+
+    from outagekit.run.inbox import user_name
+
+    return tuple(msgspec.structs.replace(each, os_user=user_name()) for each in answers)
+
+
 def require_trusted(desk: Desk, playbook: Playbook) -> None:
     """Have a playbook from outside trusted once, by digest. Raises `Refused` without a terminal."""
     from outagekit.credentials.trusted import TrustedDigests

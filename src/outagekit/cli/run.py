@@ -149,11 +149,12 @@ def _only_one(**texts: str | None) -> tuple[str, Language]:
 def _begin(
     desk: Desk, made: Plan, *, pace: Pace, consent: Consent, streamed: Streamed, shown: Shown
 ) -> None:
-    from outagekit.cli.prepare import confirm, open_access
+    from outagekit.cli.prepare import confirm, open_access, signed
     from outagekit.cli.running import run_plan, tell_ending
+    from outagekit.run.opening import Beginning
     from outagekit.transports.open import transport_for
 
-    confirm(desk, made, consent)
+    given = signed(confirm(desk, made, consent))
     access = open_access(desk, made.endpoints)
     over = run_plan(
         desk,
@@ -161,5 +162,6 @@ def _begin(
         lambda target: transport_for(target, access),
         pace=pace,
         streamed=streamed,
+        beginning=Beginning(trust=str(desk.places.trust.absolute()), given=given),
     )
     tell_ending(desk, made, over, shown)

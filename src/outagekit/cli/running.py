@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from outagekit.errors import LogDamaged
-from outagekit.run.conduct import Conducted, conduct
-from outagekit.run.decide import Bounds
+from outagekit.run.conduct import Conducted, Setting, conduct, conduct_on
 from outagekit.run.lanes import LaneLimits
+from outagekit.run.situation import Bounds
 
 if TYPE_CHECKING:
-    from outagekit.cli.lines import EventsView
+    from collections.abc import Iterator, Sequence
+
+    from outagekit.cli.lines import EventsView, PlainView
+    from outagekit.cli.live import LiveView
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
-    from outagekit.events import RunId
+    from outagekit.events import Record, RunId
     from outagekit.log.subscribers import OnRecords
     from outagekit.plan.model import Plan
     from outagekit.run.lanes import Connect
+    from outagekit.run.opening import Beginning, Resumption
+    from outagekit.run.replay import Recorded
 
 
 def run_plan(
@@ -31,40 +37,92 @@ def run_plan(
     *,
     pace: Pace,
     streamed: Streamed,
-    drill: bool = False,
+    beginning: Beginning,
 ) -> Conducted:
     """Run a plan and show it live; returns when it is over and the log is closed."""
-    from outagekit.cli.lines import EventsView, PlainView
-    from outagekit.cli.live import LiveView
+    with _seen(desk, plan, connect, pace, streamed) as seen:
+        return seen.end(conduct(plan, desk.places.state, seen.setting, beginning))
 
-    screen = desk.screen
-    settings = desk.places.settings
-    bounds = Bounds(running=settings.concurrency, per_site=pace.per_site)
-    limits = LaneLimits(lanes=settings.concurrency, connecting=settings.connecting)
-    streaming = streamed.events and not screen.json
-    stream = EventsView(screen)
+
+def resume_run(
+    desk: Desk,
+    left: Recorded,
+    connect: Connect,
+    how: Resumption,
+    *,
+    pace: Pace,
+    streamed: Streamed,
+) -> Conducted:
+    """Take up a run that was left and show it live, as `run_plan` does one that is new."""
+    with _seen(desk, left.state.plan, connect, pace, streamed, left.records) as seen:
+        return seen.end(conduct_on(left.folder, seen.setting, how))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A run that somebody looks on at."""
+
+    setting: Setting
+    stream: EventsView | None
+    screen: Screen
+
+    def end(self, over: Conducted) -> Conducted:
+        """Let the reader of the events take the last ones."""
+        if self.stream is not None:
+            _finish(self.stream, over, self.screen)
+        return over
+
+
+@contextmanager
+def _seen(  # noqa: PLR0917  (what a run is seen with)
+    desk: Desk,
+    plan: Plan,
+    connect: Connect,
+    pace: Pace,
+    streamed: Streamed,
+    before: Sequence[Record] = (),
+) -> Iterator[_Seen]:
+    from outagekit.cli.asking import Asker
+    from outagekit.cli.lines import EventsView
+
+    screen, settings = desk.screen, desk.places.settings
+    stream = EventsView(screen) if streamed.events and not screen.json else None
+    subscribers: list[OnRecords] = [stream.on_records] if stream else []
     with ExitStack() as views:
-        subscribers: list[OnRecords] = []
-        if streaming:
-            subscribers.append(stream.on_records)
+        live = None
         if screen.live:
-            subscribers.append(views.enter_context(LiveView(plan, screen)).on_records)
-        elif not streaming or screen.verbose:
-            subscribers.append(PlainView(plan, screen).on_records)
-        over = conduct(
-            plan,
-            desk.places.state,
+            live = _live_view(plan, screen, before)
+            subscribers.append(views.enter_context(live).on_records)
+        elif stream is None or screen.verbose:
+            subscribers.append(_plain_view(plan, screen, before).on_records)
+        asker = views.enter_context(Asker(screen, view=live))
+        subscribers.append(asker.on_records)
+        setting = Setting(
             connect,
-            bounds=bounds,
-            limits=limits,
+            bounds=Bounds(running=settings.concurrency, per_site=pace.per_site),
+            limits=LaneLimits(lanes=settings.concurrency, connecting=settings.connecting),
             subscribers=subscribers,
-            drill=drill,
             on_open=lambda run, folder: _opened(desk, run, folder),
             warn=screen.warn,
+            voice=asker if asker.attended else None,
         )
-    if streaming:
-        _finish(stream, over, screen)
-    return over
+        yield _Seen(setting, stream, screen)
+
+
+def _live_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> LiveView:
+    from outagekit.cli.live import LiveView
+
+    view = LiveView(plan, screen)
+    view.on_records(tuple(before))
+    return view
+
+
+def _plain_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> PlainView:
+    from outagekit.cli.lines import PlainView
+
+    view = PlainView(plan, screen)
+    view.catch_up(before)
+    return view
 
 
 def _finish(stream: EventsView, over: Conducted, screen: Screen) -> None:

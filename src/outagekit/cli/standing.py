@@ -60,9 +60,9 @@ def rank_of(word: Word) -> int:
     return _RANK[word]
 
 
-Mark = Literal["", "doubt", "undo", "would", "passed_over", "refused"]
+Mark = Literal["", "doubt", "undo", "would", "passed_over", "refused", "stood"]
 """What an end is if it is no plain one: an open doubt, an undo, what a dry run foresees, a doubt
-that the endpoint goes on with, a person's refusal."""
+that the endpoint goes on with, a person's refusal, something done that was looked at again."""
 
 
 class Said(NamedTuple):

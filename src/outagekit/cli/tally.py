@@ -139,7 +139,7 @@ class Tally(Counts):
 
     def take(self, record: Record) -> None:
         """Count one record."""
-        if record.life != self._life:
+        if record.life != self._life or isinstance(record.event, RunResumed):
             self._begin_life(record)
         self.run = record.run
         taker = self._takers.get(type(record.event))
@@ -301,6 +301,8 @@ class Tally(Counts):
         self.leave(seat)
         self.doubts.pop(event.endpoint, None)
         self._forget_question(event.step, event.endpoint)
+        if event.how == "probed" and event.state is not EndState.UNKNOWN:
+            self.note_answer(seat, self.stage_of[event.step])
         self.put_aside(seat, aside=event.endpoint in self.parked)
         said = self._said.pop(event.attempt, "")
         self.retract(seat, event.step)
@@ -317,7 +319,8 @@ class Tally(Counts):
         self.leave(seat)
         self._left.pop(event.attempt, None)
         if event.state in ENDING or event.step not in seat.ends:
-            self.end(seat, Said(event.step, event.state, event.failure, event.detail))
+            mark: Mark = "stood" if event.state in ENDING else ""
+            self.end(seat, Said(event.step, event.state, event.failure, event.detail, mark))
         self.weigh(seat)
 
     def _undo(self, event: StepUndone, _record: Record) -> None:

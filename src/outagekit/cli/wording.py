@@ -75,7 +75,7 @@ def words_of(event: Event, *, waves: int = 0) -> Words:
     return _WORDS[type(event)](event)
 
 
-def counts_text(ends: Mapping[str, int]) -> str:
+def counts_text(ends: Mapping[Any, int]) -> str:
     """Return end states with their numbers, worst first: `failed 2 · ok 38`."""
     words = sorted(filter(ends.get, ends), key=rank_of)
     return " · ".join(f"{word} {ends[word]}" for word in map(str, words))

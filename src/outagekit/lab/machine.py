@@ -26,7 +26,7 @@ from outagekit.lab.facts import draw_state, worth
 from outagekit.lab.faults import Fault
 from outagekit.lab.files import Files
 from outagekit.lab.power import Spell, flapping, looping
-from outagekit.lab.script import is_whole, values_in
+from outagekit.lab.script import holds, is_whole, values_in
 from outagekit.playbook.expressions import evaluate, render
 from outagekit.playbook.model import (
     DrillStep,
@@ -34,6 +34,8 @@ from outagekit.playbook.model import (
     Playbook,
     Push,
     Reboot,
+    RunScript,
+    Script,
     Step,
     ValueType,
     WaitHttp,
@@ -125,6 +127,8 @@ class Machine:
         self._detached = DetachedScripts(clock)
         self._struck = False
         self._before: dict[StepId, dict[str, Any]] = {}
+        self._done: set[StepId] = set()
+        self._undone: set[StepId] = set()
         self._pushes: dict[str, StepId] = {}
         self.files = self._make_files()
 
@@ -182,7 +186,7 @@ class Machine:
             return self._paced(Answer(stdout=f"lab: simulated, {name} was not run\n")), False
         if part in _DETACHED or self._detached.has(detached):
             return self._told(part, script, detached), False
-        answer = self._respond(known, part, values_in(script_in(script) if detached else script))
+        answer = self._respond(known, part, script_in(script) if detached else script)
         ending = self.strike(after=known) if part in _ACTIONS else None
         return (Answer(ending=ending) if ending else self._paced(answer)), True
 
@@ -252,15 +256,15 @@ class Machine:
     def verdict(self, step: Step, part: str, values: Mapping[str, Any]) -> bool:
         """Return whether `check` or `verify` of a step is true. Raises what expressions raise.
 
-        The drill block's expression decides; without one, whether everything in `set` is so; with
-        nothing in `set`, verify is true and check is false.
+        The drill block's expression decides; without one, whether everything in `set` is so. With
+        nothing in `set`, check is true once the step was done, and verify unless it was undone.
         """
         drill = self.drill(step)
         text = drill.verify if part == "verify" and drill.verify else drill.check
         if text:
             return bool(evaluate(text, self._names(values)))
         if not drill.set:
-            return part == "verify"
+            return step.id not in self._undone if part == "verify" else step.id in self._done
         return all(self.state.get(name) == goal for name, goal in self._goals(step, values).items())
 
     def act(self, step: Step, values: Mapping[str, Any]) -> Answer:
@@ -284,12 +288,17 @@ class Machine:
             return Answer(drill.exit_code, stdout, stderr, down_s=down_s, until_down_s=until_s)
         return Answer(drill.exit_code, stdout, stderr, drill.takes_s / self._pace.speed)
 
-    def _respond(self, step: Step, part: str, values: Mapping[str, Any]) -> Answer:
+    def _respond(self, step: Step, part: str, script: bytes) -> Answer:
+        values = values_in(script)
+        # A run that takes an earlier one back sends a step's undo as its action.
+        is_undo = holds(script, step.undo) and not holds(script, _script_of(step))
         try:
             if part in _VERDICTS:
                 return Answer(0 if self.verdict(step, part, values) else 1)
-            if part == _UNDO:
+            if part == _UNDO or (part == _SCRIPT and is_undo):
                 self.state.update(self._before.pop(step.id, {}))
+                self._done.discard(step.id)
+                self._undone.add(step.id)
                 return Answer()
             # A probe only shows that the machine answers.
             return self.act(step, values) if part == _SCRIPT else Answer()
@@ -297,6 +306,8 @@ class Machine:
             return Answer(UNUSABLE_DRILL, stderr=f"lab: {error.message}\n")
 
     def _apply(self, goals: Mapping[str, Any], step: Step) -> None:
+        self._done.add(step.id)
+        self._undone.discard(step.id)
         if self.fault == "lie" and step.verify is not None:
             return
         self._before.setdefault(step.id, {name: self.state.get(name) for name in goals})
@@ -349,6 +360,10 @@ def cure_of(playbook: Playbook) -> StepId | None:
     if playbook.rollout is not None and playbook.rollout.pounce is not None:
         return playbook.rollout.pounce
     return next((step.id for step in playbook.steps if step.changes and not step.once), None)
+
+
+def _script_of(step: Step) -> Script | None:
+    return step.action.script if isinstance(step.action, RunScript) else None
 
 
 def _sample(step: Step) -> str:

@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
+from outagekit.playbook.model import Script
+
 _END: Final = b"} </dev/null"
 _OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n")
 # A shell joins what is in single quotes with what is escaped between them: 'it'\''s'.
@@ -25,6 +27,13 @@ def is_whole(script: bytes) -> bool:
     if script.startswith(b"{ {"):
         return last[-2:] == [_END, b"}"]
     return last[-1] == _END
+
+
+def holds(script: bytes, intent: Script | None) -> bool:
+    """Say whether what was sent ends with the text of any variant of a playbook's script."""
+    variants = intent.variants if intent is not None else ()
+    texts = ((code.text.replace("\r\n", "\n")).encode() for code in variants)
+    return any(script.endswith(b"\n" + text + b"\n" + _END + b"\n}") for text in texts)
 
 
 def values_in(script: bytes) -> dict[str, str]:

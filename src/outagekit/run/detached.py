@@ -7,6 +7,7 @@ line stays broken, or whose process is gone without an exit code, ended in doubt
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +21,7 @@ from outagekit.transports.detached import (
     KEEP_BYTES,
     TERM_S,
     Answer,
+    Wait,
     collect,
     collect_rest,
     joined,
@@ -175,11 +177,11 @@ class _Attendance:
             self._script,
             step=self._order.step,
             language=self._language,
-            wait_s=self._wait_s(),
+            wait=self._wait(),
         )
 
     def _collect(self) -> Command:
-        return collect(self._order.detach, step=self._order.step, wait_s=self._wait_s())
+        return collect(self._order.detach, step=self._order.step, wait=self._wait())
 
     def _ask(self, make: Callable[[], Command]) -> Answer | Failure:
         """Send a command, again over a new connection if the old one breaks, while time lasts."""
@@ -225,8 +227,9 @@ class _Attendance:
     def _left_s(self) -> float:
         return self._until_s - time.monotonic()
 
-    def _wait_s(self) -> int:
-        return max(0, min(_WAIT_S, int(self._left_s())))
+    def _wait(self) -> Wait:
+        seconds = max(0, min(_WAIT_S, int(self._left_s())))
+        return Wait(seconds, math.ceil(self._order.timeout_s))
 
     def _spent_ms(self, age_s: int | None = None) -> int:
         """Return how long it ran: by our clock if it can be that, else by the endpoint's."""

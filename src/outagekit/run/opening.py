@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import platform
 import secrets
@@ -30,6 +29,7 @@ from outagekit.log.writer import LogWriter
 from outagekit.plan.model import Plan
 from outagekit.plan.store import freeze
 from outagekit.run.fold import fold
+from outagekit.run.inbox import user_name
 from outagekit.run.replay import Recorded, recorded
 from outagekit.run.rollout import sums_at_gate
 from outagekit.run.state import State, begin
@@ -137,17 +137,22 @@ def _record(log: LogWriter, state: State, events: Sequence[AnyEvent]) -> State:
     return state
 
 
-def _resumed(state: State, how: Resumption) -> list[AnyEvent]:
+def require_resumable(state: State, how: Resumption) -> None:
+    """Raise what `resume_run` raises of a run that cannot be taken up so."""
     if state.closed:
-        raise NothingMatched("this run is closed: there is nothing to resume")
-    resumed = RunResumed(os_user=os_user(), version=__version__, retry=not how.past_gate)
-    if not how.past_gate:
-        return [resumed]
-    if state.closed_gate is None:
+        raise NothingMatched(f"run {state.run} is closed: there is nothing to resume")
+    if how.past_gate and state.closed_gate is None:
         raise UsageError("no gate is closed in this run, so there is none to go past")
+
+
+def _resumed(state: State, how: Resumption) -> list[AnyEvent]:
+    require_resumable(state, how)
+    resumed = RunResumed(os_user=user_name(), version=__version__, retry=not how.past_gate)
+    if not how.past_gate or state.closed_gate is None:
+        return [resumed]
     stage, wave = state.closed_gate
     sums = sums_at_gate(state)
-    who = how.who or os_user()
+    who = how.who or user_name()
     return [
         resumed,
         WaveReopened(stage=stage, wave=wave, sums=sums, because=how.past_gate, who=who),
@@ -186,17 +191,9 @@ def _opened(plan: Plan, beginning: Beginning) -> RunOpened:
         plan=plan.digest,
         clients=tuple(client.client for client in plan.clients),
         endpoints=len(plan.endpoints),
-        os_user=os_user(),
+        os_user=user_name(),
         machine=platform.node(),
         version=__version__,
         drill=beginning.drill,
         trust=beginning.trust,
     )
-
-
-def os_user() -> str:
-    """Return the name this process runs under, as the operating system knows it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"

@@ -31,6 +31,7 @@ def replay(folder: Path) -> State:
 class Recorded:
     """A run as its folder tells it."""
 
+    folder: Path
     opened: RunOpened
     records: tuple[Record, ...]
     state: State
@@ -57,7 +58,7 @@ def recorded(folder: Path) -> Recorded:
         if isinstance(record.event, PlanFrozen):
             _require_same(files, record.event)
         state = fold(state, record)
-    return Recorded(opened, records, state)
+    return Recorded(folder, opened, records, state)
 
 
 def _require_same(files: Mapping[str, bytes], frozen: PlanFrozen) -> None:

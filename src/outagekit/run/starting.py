@@ -44,7 +44,7 @@ class _Picking:
             if self._room <= 0:
                 return
             doubtful = identity in self._state.attention
-            if only is not None and identity not in only and not doubtful:
+            if only is not None and not doubtful and not self._is_retried(identity, only):
                 continue
             progress = self._state.progress[identity]
             command = (
@@ -56,6 +56,16 @@ class _Picking:
                 self._room -= 1
                 self._taken[place_of(progress.endpoint)] += 1
             yield command
+
+    def _is_retried(self, identity: EndpointId, only: Collection[EndpointId]) -> bool:
+        """Return whether one may go although a gate is closed, and only as far as that gate."""
+        state = self._state
+        if identity not in only or state.closed_gate is None:
+            return False
+        progress = state.progress[identity]
+        if progress.undo or progress.recheck:
+            return True
+        return stage_at(state, next_index(state, progress)) <= state.closed_gate[0]
 
     def _candidates(self) -> Iterator[EndpointId]:
         state = self._state

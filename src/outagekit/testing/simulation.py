@@ -368,7 +368,7 @@ class World:
             self.done.add(key)
 
 
-def _true(order: Order, result: dict[str, object] = None) -> Finished:
+def _true(order: Order, result: dict[str, object] | None = None) -> Finished:
     state = EndState.CHANGED if order.changes else EndState.OK
     return Finished(attempt=order.attempt, state=state, result=result, duration_ms=5)
 

@@ -80,11 +80,22 @@ def folder_name(detach: str) -> str:
     return f"{slug(detach, 40)}-{digest[:16]}"
 
 
-def start(detach: str, script: bytes, *, step: str, language: str, wait_s: int) -> Command:
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a command waits on the endpoint for a script's end."""
+
+    seconds: int = 0
+    limit_s: int = 10**9
+    """Not after the script has run for so long."""
+
+
+def start(
+    detach: str, script: bytes, *, step: str, language: str, wait: Wait | None = None
+) -> Command:
     """Return the command that starts a script under an id, or finds the one already there.
 
     `script` is what the shell `language` reads from its standard input, whole, without NUL; it
-    lies on the endpoint until the folder is removed. Waits at most `wait_s` for the script's end.
+    lies on the endpoint until the folder is removed.
     """
     settings = (
         f"nonce={secrets.token_hex(8)}",
@@ -94,13 +105,13 @@ def start(detach: str, script: bytes, *, step: str, language: str, wait_s: int) 
         f"runner={_quoted(RUNNER)}",
         f"script={_quoted(script.decode())}",
     )
-    text = "\n".join((*settings, _settings(detach, wait_s), PLACE, START))
+    text = "\n".join((*settings, _settings(detach, wait), PLACE, START))
     return _command(detach, text, step=step, part="script")
 
 
-def collect(detach: str, *, step: str, wait_s: int) -> Command:
-    """Return the command that waits at most `wait_s` for a script's end, then tells of it."""
-    return _collecting(detach, WAIT, step=step, wait_s=wait_s)
+def collect(detach: str, *, step: str, wait: Wait | None = None) -> Command:
+    """Return the command that waits for a script's end, then tells of it."""
+    return _collecting(detach, WAIT, step=step, wait=wait)
 
 
 def collect_rest(detach: str, *, step: str) -> Command:
@@ -188,14 +199,16 @@ def script_in(stdin: bytes) -> bytes:
     return found[1].replace("'\\''", "'").encode() if found else b""
 
 
-def _collecting(detach: str, text: str, *, step: str, wait_s: int = 0) -> Command:
-    whole = "\n".join((_settings(detach, wait_s), PLACE, text))
+def _collecting(detach: str, text: str, *, step: str, wait: Wait | None = None) -> Command:
+    whole = "\n".join((_settings(detach, wait), PLACE, text))
     return _command(detach, whole, step=step, part="collect")
 
 
-def _settings(detach: str, wait_s: int = 0) -> str:
+def _settings(detach: str, wait: Wait | None = None) -> str:
+    wait = wait or Wait()
     numbers = {
-        "wait": wait_s,
+        "wait": wait.seconds,
+        "limit": wait.limit_s,
         "keep": KEEP_BYTES,
         "half": _HALF_BYTES + MARGIN_BYTES,
         "block": _BLOCK_BYTES,

@@ -77,7 +77,8 @@ refuse() {
   exit 0
 }
 ours() { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; }
-nap() { sleep 0.2 2>/dev/null || sleep 1; }
+pace=0.05
+nap() { sleep "$pace" 2>/dev/null || sleep 1; pace=0.2; }
 case ${HOME-} in /*) ;; *) refuse 'the account has no home folder' ;; esac
 [ -d "$HOME/." ] || refuse "the home folder $HOME is not there"
 case $(ls -ld "$HOME/.") in
@@ -115,7 +116,8 @@ look() {
 wait_for_it() {
   look
   since=$now
-  while [ "$state" = running ] && [ "$((now - since))" -lt "$wait" ]; do nap; look; done
+  while [ "$state" = running ] && [ "$((now - since))" -lt "$wait" ] && [ "$age" -le "$limit" ]
+  do nap; look; done
 }
 bytes() {
   set -- $( { wc -c <"$1"; } 2>/dev/null) 0
