@@ -221,6 +221,25 @@ def test_a_dry_run_sends_nothing_for_a_step_without_a_check(done):
 
 
 @pytest.mark.parametrize("purpose", ["do", "probe", "recheck", "undo", "foresee"])
+UNSENT = Failure(FailureKind.LOST, "the connection was gone")
+
+
+def test_a_step_whose_script_ran_is_unknown_if_its_proof_is_not_reached(done):
+    found = done(order_of(verify="is it"), verify=UNSENT)
+    assert found.end == (EndState.UNKNOWN, FailureKind.LOST)
+    assert "the script had run" in found.finished.detail
+
+
+def test_an_undo_that_ran_is_unknown_if_its_proof_is_not_reached(done):
+    found = done(order_of("undo", check="is it", undo="take it back"), check=UNSENT)
+    assert found.end == (EndState.UNKNOWN, FailureKind.LOST)
+
+
+def test_a_step_whose_check_is_not_reached_was_not_begun(done):
+    found = done(order_of(check="is it"), check=UNSENT)
+    assert found.end == (EndState.UNREACHABLE, FailureKind.LOST)
+
+
 def test_an_end_tells_on_which_boot_the_machine_was(done, purpose):
     assert done(order_of(purpose, check="c", undo="u")).finished.boot_id == "b-7"
 

@@ -288,6 +288,31 @@ def test_one_that_has_ended_is_not_ended_again(machine):
     assert machine.stop().code == 4
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_where_there_is_no_proc_others_tell_the_same(tmp_path, monkeypatch, shell):
+    for text in ("RUNNER", "PLACE"):
+        elsewhere = getattr(detached, text).replace("/proc/", "/nowhere/")
+        monkeypatch.setattr(detached, text, elsewhere)
+    machine = Machine(tmp_path, shell)
+    machine.start("sleep 1.2\necho done", wait_s=0)
+    begun = (machine.spool() / "begun").read_text().split()
+    assert begun[2].startswith("_")
+    assert machine.look().state == "running"
+    answer = machine.look(wait_s=10)
+    assert (answer.state, answer.stdout.text) == ("ended", "done\n")
+    assert 0 <= answer.age_s < 10
+    next(machine.spool().glob("s.*/ended.*")).unlink()
+    assert machine.look().state == "gone"
+
+
+def test_nobody_waits_longer_than_a_script_may_run(plain):
+    plain.start("sleep 30", wait_s=0)
+    began_s = time.monotonic()
+    answer = plain.ask(detached.collect(ID, step="mend", wait=detached.Wait(20, limit_s=1)))
+    assert answer.state == "running"
+    assert time.monotonic() - began_s < 5
+
+
 @pytest.mark.parametrize("without", [("setsid",), ("setsid", "perl")])
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_without_setsid_it_is_started_and_ended_all_the_same(tmp_path, shell, without):

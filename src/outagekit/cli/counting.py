@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from outagekit.cli.saying import LONGEST, without_place
-from outagekit.cli.standing import Fold, Running, Said, Seat, StageCount, WaveCount
+from outagekit.cli.standing import Counted, Fold, Running, Said, Seat, StageCount, WaveCount
 from outagekit.events import EndpointId, EndState, GateLimit, OnceFinished, StepId
 from outagekit.text import visible_line
 
@@ -110,7 +110,7 @@ class Counts:
         """Count an endpoint as busy, so that it is not counted as queued, or no longer."""
         name = seat.endpoint.id
         busy = bool(seat.attempt) or name in self.waiting or name in self.doubts
-        busy = busy and not (self.open is not None and self.open.number in seat.counted)
+        busy = busy and not (self.open is not None and seat.is_done_in(self.open.number))
         change = busy - seat.busy
         if not change:
             return
@@ -153,14 +153,9 @@ class Counts:
 
     def recount(self, seat: Seat, stage: StageCount) -> None:
         """Count an endpoint in a stage as what it is now."""
-        before, after = seat.counted.get(stage.number), seat.word_in(stage.stage)
-        if before == after or stage.stage.once is not None:
-            return
-        for group in seat.groups_in(stage):
-            group.move(before, after)
-        if after is None:
-            del seat.counted[stage.number]
-        else:
+        before, after = seat.counted.get(stage.number, Counted()), seat.counts_in(stage.stage)
+        if before != after and stage.stage.once is None:
+            seat.move(stage, before, after)
             seat.counted[stage.number] = after
 
     def put_aside(self, seat: Seat, *, aside: bool) -> None:
@@ -174,18 +169,32 @@ class Counts:
 
     def come_back(self, seat: Seat) -> None:
         """Let an endpoint go on where it was when it could not be reached."""
-        seat.behind = self.open is not None
+        seat.behind = True
         for step in [s for s, said in seat.ends.items() if said.state is EndState.UNREACHABLE]:
             self.retract(seat, step)
             self._admit(seat, self.stage_of[step].number)
         self.put_aside(seat, aside=False)
+        self._recount_waves(seat)
         self.weigh(seat)
+
+    def fall_behind(self, seat: Seat, step: StepId) -> None:
+        """Let an endpoint go on after a doubt, behind the others if they have gone on."""
+        stage = self.stage_of[step]
+        passed = self.open is not None and stage.number < self.open.number
+        if not seat.bad and (passed or self._is_passed(seat, stage)):
+            seat.behind = True
+            self._recount_waves(seat)
+            self._admit(seat, stage.number)
+
+    def _recount_waves(self, seat: Seat) -> None:
+        for number in seat.waves:
+            self.recount(seat, self.stages[number - 1])
 
     def catch_up(self, stage: StageCount) -> None:
         """Let who came back, and is through with all before a new stage, go with the others."""
         for seat in self.seats.values():
             if seat.behind and not seat.aside:
-                seat.behind = stage.number > 1 and stage.number - 1 not in seat.counted
+                seat.behind = stage.number > 1 and not seat.is_done_in(stage.number - 1)
 
     def try_again(self, wave: WaveCount) -> None:
         """Take back what closed a gate; what is unknown is in doubt again."""
@@ -278,11 +287,10 @@ class Counts:
 
     def _enter(self, seat: Seat, stage: StageCount, wave: WaveCount) -> None:
         """Count an endpoint in a wave as what it is counted as in the stage."""
-        groups = [wave.ends]
-        if len(seat.groups_in(stage)) == 1:
-            groups.append(stage.among)
+        counted = seat.counted.get(stage.number, Counted())
+        groups = [wave.ends] if seat.groups_in(stage) else [wave.ends, stage.among]
         for group in groups:
-            group.move(None, seat.counted.get(stage.number))
+            group.move(None, counted.word)
             group.answered += stage.number in seat.answered
 
     def _admit(self, seat: Seat, lost_in: int) -> None:

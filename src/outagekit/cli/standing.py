@@ -216,13 +216,21 @@ class StageCount:
         return next((each for each in (self.wave, self.late) if each and each.is_stuck), None)
 
 
+class Counted(NamedTuple):
+    """What an endpoint is counted as in a stage; None while it is not done there."""
+
+    word: Word | None = None
+    in_wave: Word | None = None
+    """In its wave, which does not wait for one that went away."""
+
+
 @dataclass(slots=True)
 class Seat:
     """Where one endpoint stands, so that whatever changes can be taken back from the counts."""
 
     endpoint: Endpoint
     ends: dict[StepId, Said] = field(default_factory=dict)
-    counted: dict[int, Word] = field(default_factory=dict)
+    counted: dict[int, Counted] = field(default_factory=dict)
     """Stage number -> what it is counted as there."""
     answered: set[int] = field(default_factory=set)
     """Stages in which a command of ours ran on it."""
@@ -251,13 +259,42 @@ class Seat:
             return min((said.word for said in ends), key=rank_of, default=None)
         return None
 
+    def counts_in(self, stage: Stage) -> Counted:
+        """Return what it is to be counted as in a stage."""
+        word = self.word_in(stage)
+        if word is not None or not self.behind or stage.number not in self.waves:
+            return Counted(word, word)
+        in_doubt = any(said.mark == "doubt" for said in self.ends.values())
+        return Counted(None, EndState.UNKNOWN if in_doubt else EndState.UNREACHABLE)
+
+    def is_done_in(self, number: int) -> bool:
+        """Return whether it has nothing left to do in a stage."""
+        return self.counted.get(number, _NOT_YET).word is not None
+
+    def move(self, stage: StageCount, before: Counted, after: Counted) -> None:
+        """Let every count of a stage that it is part of follow what it is counted as."""
+        stage.ends.move(before.word, after.word)
+        wave, late = self.waves.get(stage.number), self.late_in(stage)
+        if late is not None:
+            late.ends.move(before.word, after.word)
+        if wave is not None:
+            wave.ends.move(before.in_wave, after.in_wave)
+            stage.among.move(before.in_wave, after.in_wave)
+        elif late is not None:
+            stage.among.move(before.word, after.word)
+
+    def late_in(self, stage: StageCount) -> WaveCount | None:
+        """Return those who came back too late for a stage's waves, if it is one of them."""
+        return self.late if self.late is not None and self.late is stage.late else None
+
     def groups_in(self, stage: StageCount) -> list[Ends]:
-        """Return every count of a stage that it is part of."""
-        groups = [stage.ends]
-        wave = self.waves.get(stage.number)
-        late = self.late if self.late is not None and self.late is stage.late else None
-        groups += [each.ends for each in (wave, late) if each is not None]
-        return groups if wave is None and late is None else [*groups, stage.among]
+        """Return every count of a stage that it is part of, beside the stage's own."""
+        waves = [self.waves.get(stage.number), self.late_in(stage)]
+        groups = [wave.ends for wave in waves if wave is not None]
+        return [*groups, stage.among] if groups else groups
+
+
+_NOT_YET: Final = Counted()
 
 
 def proves_contact(state: EndState, failure: FailureKind | None) -> bool:

@@ -310,6 +310,7 @@ class Tally(Counts):
             mark: Mark = "passed_over" if event.how == "skipped" else ""
             text = event.detail or said
             self.end(seat, Said(event.step, event.state, event.failure, text, mark))
+        self.fall_behind(seat, event.step)
         self.weigh(seat)
 
     def _verify(self, event: StepVerified, _record: Record) -> None:

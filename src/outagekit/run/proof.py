@@ -25,7 +25,7 @@ def prove(work: Work, *, limit_s: float | None = None) -> End | None:
         return None
     said = work.judge("verify", order.verify, limit_s=limit_s)
     if isinstance(said, End):
-        return said
+        return _after_the_act(said)
     if said == order.verify_wants:
         return None
     detail = "the step ran to its end, but verify says that its goal is not reached"
@@ -63,7 +63,7 @@ def take_back(work: Work) -> End:
         return end or End(EndState.CHANGED)
     said = work.judge("check", order.check)
     if isinstance(said, End):
-        return said
+        return _after_the_act(said)
     if said:
         detail = "undone, but its check is still true"
         return End(EndState.FAILED, FailureKind.VERIFY, detail)
@@ -81,6 +81,17 @@ def foresee(work: Work) -> End:
     if said:
         return End(EndState.OK, detail="its check is true: nothing to do")
     return End(EndState.SKIPPED, detail="would change: its check is not true")
+
+
+def _after_the_act(end: End) -> End:
+    """Return how a proof that was not reached any more ends: something was done, so never nothing.
+
+    As unreachable the step would be done once more when the endpoint comes back.
+    """
+    if end.state is not EndState.UNREACHABLE:
+        return end
+    detail = f"the script had run, its proof was not reached: {end.detail}"
+    return End(EndState.UNKNOWN, FailureKind.LOST, detail)
 
 
 def _question(order: Order) -> tuple[str, Code | None, bool]:
