@@ -220,7 +220,6 @@ def test_a_dry_run_sends_nothing_for_a_step_without_a_check(done):
     assert (foreseen.end, foreseen.parts) == ((EndState.SKIPPED, None), [])
 
 
-@pytest.mark.parametrize("purpose", ["do", "probe", "recheck", "undo", "foresee"])
 UNSENT = Failure(FailureKind.LOST, "the connection was gone")
 
 
@@ -240,6 +239,7 @@ def test_a_step_whose_check_is_not_reached_was_not_begun(done):
     assert found.end == (EndState.UNREACHABLE, FailureKind.LOST)
 
 
+@pytest.mark.parametrize("purpose", ["do", "probe", "recheck", "undo", "foresee"])
 def test_an_end_tells_on_which_boot_the_machine_was(done, purpose):
     assert done(order_of(purpose, check="c", undo="u")).finished.boot_id == "b-7"
 

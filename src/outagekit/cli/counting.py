@@ -150,6 +150,8 @@ class Counts:
         self.drop_fold(said)
         self._mark_bad(seat, -said.ending)
         self.recount(seat, self.stage_of[step])
+        if not seat.bad:
+            self._readmit(seat)
 
     def recount(self, seat: Seat, stage: StageCount) -> None:
         """Count an endpoint in a stage as what it is now."""
@@ -163,16 +165,28 @@ class Counts:
         if aside == seat.aside:
             return
         seat.aside = aside
+        self._mark_bad(seat, 0)
+        if aside:
+            self._readmit(seat)
         for step in list(seat.ends):
             self.recount(seat, self.stage_of[step])
         self.weigh(seat)
+
+    def give_up(self, seat: Seat) -> None:
+        """Wait no longer for an endpoint in the waiting room; what was in doubt stays unknown."""
+        step = self.doubts.pop(seat.endpoint.id, None)
+        said = seat.ends.get(step) if step is not None else None
+        self.put_aside(seat, aside=False)
+        if said is not None:
+            self.end(seat, said._replace(mark=""))
+        for step in [s for s, said in seat.ends.items() if said.ending]:
+            self._dismiss(seat, self.stage_of[step].number)
 
     def come_back(self, seat: Seat) -> None:
         """Let an endpoint go on where it was when it could not be reached."""
         seat.behind = True
         for step in [s for s, said in seat.ends.items() if said.state is EndState.UNREACHABLE]:
             self.retract(seat, step)
-            self._admit(seat, self.stage_of[step].number)
         self.put_aside(seat, aside=False)
         self._recount_waves(seat)
         self.weigh(seat)
@@ -184,7 +198,6 @@ class Counts:
         if not seat.bad and (passed or self._is_passed(seat, stage)):
             seat.behind = True
             self._recount_waves(seat)
-            self._admit(seat, stage.number)
 
     def _recount_waves(self, seat: Seat) -> None:
         for number in seat.waves:
@@ -293,22 +306,23 @@ class Counts:
             group.move(None, counted.word)
             group.answered += stage.number in seat.answered
 
-    def _admit(self, seat: Seat, lost_in: int) -> None:
-        """Count an endpoint that came back in the stages that have begun without it."""
-        upto = self.open.number if self.open is not None else 0
-        for stage in self.stages[lost_in:upto]:
-            if stage.total is not None and not stage.stage.once:
-                stage.total += stage.number not in seat.added_to
-                seat.added_to.add(stage.number)
-
     def _dismiss(self, seat: Seat, ended_in: int) -> None:
-        """Count it there no longer, since it came to an end before it got there."""
-        for number in [each for each in seat.added_to if each > ended_in]:
-            seat.added_to.remove(number)
+        """Count an endpoint no longer in stages that have begun and that it will not get to."""
+        upto = self.open.number if self.open is not None else 0
+        for stage in self.stages[ended_in:upto]:
+            if stage.total and not stage.stage.once and stage.number not in seat.dismissed:
+                stage.total -= 1
+                seat.dismissed.add(stage.number)
+
+    def _readmit(self, seat: Seat) -> None:
+        """Count it there again, since it may go on."""
+        for number in seat.dismissed:
             stage = self.stages[number - 1]
-            stage.total = max((stage.total or 0) - 1, 0)
+            stage.total = (stage.total or 0) + 1
+        seat.dismissed.clear()
 
     def _mark_bad(self, seat: Seat, change: int) -> None:
-        was = seat.bad > 0
         seat.bad += change
-        self.dead += (seat.bad > 0) - was
+        dead = seat.bad > 0 and not seat.aside
+        self.dead += dead - seat.dead
+        seat.dead = dead

@@ -247,8 +247,10 @@ class Seat:
     """It came back too late for the waves of this stage."""
     behind: bool = False
     """It came back, and the others have gone on."""
-    added_to: set[int] = field(default_factory=set)
-    """Stages that had begun without it and count it since it came back."""
+    dead: bool = False
+    """It came to an early end, and is not waited for."""
+    dismissed: set[int] = field(default_factory=set)
+    """Stages that had begun and do not count it any more, since it will not get there."""
 
     def word_in(self, stage: Stage) -> Word | None:
         """Return what it is to be counted as in a stage; None while it is not done there."""
@@ -262,10 +264,19 @@ class Seat:
     def counts_in(self, stage: Stage) -> Counted:
         """Return what it is to be counted as in a stage."""
         word = self.word_in(stage)
-        if word is not None or not self.behind or stage.number not in self.waves:
+        if word is not None:
             return Counted(word, word)
+        return Counted(None, self._missed_in(stage))
+
+    def _missed_in(self, stage: Stage) -> Word | None:
+        """Return what it is counted as in its wave although it still has something to do."""
+        ends = [self.ends[step] for step in stage.steps if step in self.ends]
+        if any(said.mark == "passed_over" for said in ends):
+            return EndState.UNKNOWN
+        if not self.behind or stage.number not in self.waves:
+            return None
         in_doubt = any(said.mark == "doubt" for said in self.ends.values())
-        return Counted(None, EndState.UNKNOWN if in_doubt else EndState.UNREACHABLE)
+        return EndState.UNKNOWN if in_doubt else EndState.UNREACHABLE
 
     def is_done_in(self, number: int) -> bool:
         """Return whether it has nothing left to do in a stage."""

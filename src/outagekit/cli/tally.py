@@ -355,12 +355,7 @@ class Tally(Counts):
         if self.parked.pop(event.endpoint, None) is None:
             return
         self.expired += 1
-        seat = self.seats[event.endpoint]
-        step = self.doubts.pop(event.endpoint, None)
-        said = seat.ends.get(step) if step is not None else None
-        if said is not None:
-            self.end(seat, said._replace(mark=""))
-        self.put_aside(seat, aside=False)
+        self.give_up(self.seats[event.endpoint])
 
     def _ask(self, event: ApprovalAsked, record: Record) -> None:
         self.questions[event.question] = Question(event, record.mono)

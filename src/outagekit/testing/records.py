@@ -78,6 +78,7 @@ class Story:
         self.at_s = 0.0
         self.alive = [endpoint.id for endpoint in plan.endpoints]
         self._bad = dict(bad or {})
+        self._parked = 0
         self._lanes = lanes
         self._takes_s = takes_s
         self._chance = Random(seed)  # noqa: S311  (nobody is to be kept from guessing it)
@@ -95,7 +96,10 @@ class Story:
         stage = self.plan.stages[number - 1]
         self.tell(
             StageOpened(
-                stage=number, phase=stage.phase, steps=stage.steps, endpoints=len(self.alive)
+                stage=number,
+                phase=stage.phase,
+                steps=stage.steps,
+                endpoints=len(self.alive) + self._parked,
             )
         )
 
@@ -220,6 +224,7 @@ class Story:
             )
         room_ms = int(self.plan.rollout.waiting_room_s * 1000)
         if end is EndState.UNREACHABLE and room_ms:
+            self._parked += 1
             yield EndpointParked(endpoint=name, for_ms=room_ms)
 
 
