@@ -15,8 +15,8 @@ from outagekit.events import EndState, FailureKind, RunClosed, RunPaused, StepFi
 from outagekit.inventory.model import Endpoint
 from outagekit.log.verify import Verdict
 from outagekit.playbook.model import Param
-from outagekit.run.coordinator import Ending
 from outagekit.run.state import begin, fold
+from outagekit.run.surroundings import Ending
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.records import RUN, records
 

@@ -180,7 +180,9 @@ def test_a_probe_without_an_end_is_no_new_doubt():
 def test_an_endpoint_goes_on_with_a_doubt_that_is_left_as_it_is():
     passed_over = resolved(ONE, "skipped", EndState.UNKNOWN)
     tally = tally_of(FIX, CUT, FIRST, started(ONE), doubted(ONE), passed_over)
-    assert (in_wave(tally), tally.alive) == (("0/1", {}), 3)
+    # Nothing makes it known any more, so the gate counts it at once.
+    assert (in_wave(tally)[1], tally.alive) == ({"unknown": 1}, 3)
+    assert in_stage(tally, 2) == ("0/3", {})
     told(tally, started(ONE, "restart"), ended(ONE, of="restart"))
     assert in_wave(tally) == ("1/1", {"unknown": 1})
 
@@ -220,11 +222,10 @@ def survey(*names):
 
 
 def test_an_endpoint_that_was_waited_for_is_counted_where_it_is_now():
-    two = StageOpened(stage=2, phase="fix", steps=("remove", "restart"), endpoints=2)
     cut = WavesCut(stage=2, sizes=(1, 1), outside=0, sha256="")
-    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED, two, cut, FIRST)
+    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED, FIX, cut, FIRST)
     assert in_stage(tally, 1) == ("3/3", {"ok": 2, "unreachable": 1})
-    assert (len(tally.parked), tally.alive) == (1, 2)
+    assert (len(tally.parked), tally.alive) == (1, 3)
     told(tally, BACK)
     assert in_stage(tally, 1) == ("2/3", {"ok": 2})
     assert (in_stage(tally, 2)[0], tally.alive, tally.returned) == ("0/3", 3, 1)
@@ -237,13 +238,36 @@ def test_an_endpoint_that_was_waited_for_is_counted_where_it_is_now():
     assert tally.open.late.ends.done == tally.open.late.size == 1
 
 
-def test_an_endpoint_that_is_lost_again_is_no_longer_counted_ahead():
-    two = StageOpened(stage=2, phase="fix", steps=("remove", "restart"), endpoints=2)
-    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED, two, BACK)
+def test_who_came_to_an_end_behind_the_others_is_no_longer_counted_ahead():
+    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED, FIX)
     assert in_stage(tally, 2)[0] == "0/3"
+    told(tally, EndpointExpired(endpoint=TWO))
+    assert (in_stage(tally, 2)[0], tally.alive) == ("0/2", 2)
+
+
+def test_an_endpoint_that_is_lost_again_may_still_come_back():
+    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED, FIX, BACK)
     told(tally, started(TWO, "detect", 2), msgspec.structs.replace(LOST, attempt="x"), PARKED)
     assert in_stage(tally, 1) == ("3/3", {"ok": 2, "unreachable": 1})
-    assert in_stage(tally, 2)[0] == "0/2"
+    assert (in_stage(tally, 2)[0], tally.alive) == ("0/3", 3)
+
+
+def test_a_doubt_that_is_settled_late_is_counted_where_the_others_have_gone():
+    others = [ended(each, of=of) for each in (TWO, THREE) for of in ("remove", "restart")]
+    doubt = [started(ONE), doubted(ONE), ASKED]
+    verify = StageOpened(stage=3, phase="verify", steps=("confirm",), endpoints=2)
+    tally = tally_of(SURVEY, *survey(ONE, TWO, THREE), FIX, *doubt, *others, verify)
+    assert (in_stage(tally, 3), tally.queued) == (("0/2", {}), 2)
+    told(tally, resolved(ONE, "answered", EndState.CHANGED))
+    told(tally, ended(ONE, of="restart"), ended(ONE, EndState.OK, of="confirm"))
+    assert in_stage(tally, 3) == ("1/3", {"ok": 1})
+
+
+def test_who_is_waited_for_is_not_queued():
+    tally = tally_of(SURVEY, *survey(ONE, THREE), LOST, PARKED)
+    assert tally.queued == 0
+    told(tally, StageOpened(stage=3, phase="verify", steps=("confirm",), endpoints=3))
+    assert (in_stage(tally, 3)[0], tally.queued) == ("0/3", 2)
 
 
 def test_who_does_not_come_back_stays_unreachable():
@@ -267,10 +291,12 @@ def test_a_member_that_went_away_and_comes_back_late_is_judged_apart():
     tally = tally_of(FIX, CUT, FIRST, started(ONE), gone, parked, PASSED, SECOND)
     told(tally, EndpointReturned(endpoint=ONE), started(ONE, number=2))
     assert in_wave(tally) == ("0/2", {})
+    # Its wave was judged without it, and so it counts until it is done.
+    assert tally.open.among.by_word["unreachable"] == 1
     told(tally, ended(ONE, number=2), ended(ONE, of="restart"))
     assert in_wave(tally) == ("0/2", {})
     assert tally.open.late.ends.done == 1
-    assert tally.open.among.done == 1
+    assert +tally.open.among.by_word == {"changed": 1}
 
 
 def test_looking_again_can_only_make_it_worse():
@@ -307,6 +333,13 @@ def test_the_queue_is_that_of_the_open_wave():
     retried = ended(TWO, EndState.FAILED, FailureKind.EXIT_CODE, retry_in_ms=10_000)
     told(tally, retried)
     assert tally.queued == 1
+
+
+def test_a_closed_gate_of_latecomers_of_an_earlier_stage_is_not_overlooked():
+    verify = StageOpened(stage=3, phase="verify", steps=("confirm",), endpoints=3)
+    late = WaveStopped(stage=2, wave=0, sums=())
+    tally = tally_of(FIX, CUT, FIRST, PASSED, SECOND, verify, late)
+    assert (tally.wave.number, tally.wave.phase, tally.queued) == (0, "closed", 0)
 
 
 def test_nothing_is_queued_behind_a_closed_gate():

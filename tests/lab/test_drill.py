@@ -6,6 +6,7 @@ import pytest
 from outagekit.events import EndState, FailureKind
 from outagekit.lab.drill import Tempo, drill_answers, drill_plan, rehearsed, score_of
 from outagekit.lab.fleet import Fleet
+from outagekit.lab.score import Case
 from outagekit.playbook.model import Approve, Manual, Reboot, Retry, Rollout, WaitScript
 from outagekit.run.state import Doubt, StepEnd, begin
 
@@ -101,3 +102,19 @@ def test_a_doubt_nobody_answered_is_unknown(over):
     found = score_of(fleet, plan, state)
     assert found.misjudged[0].found == "unknown (lost)"
     assert first not in found.unfinished
+
+
+def test_a_change_that_stood_and_could_not_be_seen_again_was_made(over):
+    fleet, plan, state = over
+    first, *_ = state.progress
+    machine, progress = fleet.machines[first], state.progress[first]
+    machine.answer("fix", "script", b"{ {\nset -eu\ntrue\n} </dev/null\n}")
+    machine.fault = "flap"
+    machine.went_down()
+    fleet.cases[first] = Case("flap", fleet.cases[first].truth)
+    progress.ended = True
+    for stood in (True, False):
+        end = StepEnd(EndState.UNREACHABLE, FailureKind.REFUSED, stood=stood)
+        progress.ends["fix"] = end
+        found = score_of(fleet, plan, state)
+        assert (first in {each.endpoint for each in found.misjudged}) is not stood

@@ -148,6 +148,18 @@ def test_a_run_that_takes_an_earlier_one_back_sends_the_undo_as_its_action(
     assert one.answer("fix", "verify", sent("is it")).exit_code == 1
 
 
+def test_a_step_named_after_the_one_it_takes_back_undoes_it_and_its_verify_is_the_check(
+    machine, book, step, sent, script
+):
+    steps = (step("fix", risk="change", check=script("true"), undo=script("true")),)
+    goes = DrillStep(set={"version": "1.9"}, verify="true")
+    one = machine(book(steps=steps, drill=Drill(state={"version": "2.0"}, steps={"fix": goes})))
+    one.answer("fix", "script", sent("true"))
+    one.answer("undo_fix", "script", sent("true"))
+    assert one.state == {"version": "2.0"}
+    assert one.answer("undo_fix", "verify", sent("true")).exit_code == 1
+
+
 def test_without_goals_a_step_is_so_once_it_was_done_and_not_once_it_was_undone(
     machine, drilled, sent
 ):
@@ -424,6 +436,12 @@ class TestDetached:
         self.now += 8_000_000_000
         said, took_s = self.send(one, detached.collect("r/a/fix", step="fix", wait_s=30))
         assert (said.state, took_s) == ("ended", 2.0)
+
+    def test_nobody_waits_beyond_the_limit_of_its_time(self, one, sent):
+        self.start(one, sent)
+        collect = detached.collect("r/a/fix", step="fix", wait_s=8, limit_s=4)
+        said, took_s = self.send(one, collect)
+        assert (said.state, took_s) == ("running", 4.0)
 
     def test_what_was_released_is_absent(self, one, sent):
         self.start(one, sent)

@@ -25,7 +25,7 @@ from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 from outagekit.playbook.model import Drill, DrillStep, Manual, Reboot, Rollout
 from outagekit.run import reboot
-from outagekit.run.conduct import Setting
+from outagekit.run.conduct import Setting, conduct, conduct_on
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
 from outagekit.transports.trust import TrustStore
@@ -44,7 +44,12 @@ class Over:
         access = Access(trust=TrustStore(fleet.trust_folder), resolve_secret=refuse)
         self.plan = drill_plan(fleet)
         setting = Setting(lambda target: transport_for(target, access))
-        self.ran = rehearse(self.plan, state_dir, setting)
+        self.ran = rehearse(
+            self.plan,
+            lambda beginning: conduct(self.plan, state_dir, setting, beginning),
+            lambda folder, how: conduct_on(folder, setting, how),
+            trust_folder=fleet.trust_folder,
+        )
         self.exit_code = self.ran.ending.exit_code
         self.score = score_of(fleet, self.plan, self.ran.ending.state)
         self.events = [record.event for record in read_records(self.ran.folder)]

@@ -25,12 +25,13 @@ from outagekit.log.folder import RunFolder
 from outagekit.log.reader import read_records
 from outagekit.log.writer import LogWriter
 from outagekit.playbook.model import Retry
-from outagekit.run.coordinator import Coordinator, Surroundings
+from outagekit.run.coordinator import Coordinator
 from outagekit.run.decide import Bounds
 from outagekit.run.opening import open_run
 from outagekit.run.orders import Finished
 from outagekit.run.replay import EarlierRuns, replay
 from outagekit.run.state import begin
+from outagekit.run.surroundings import Surroundings
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.driver import ScriptedDriver, succeed
 from outagekit.testing.log_file import FakeDisk

@@ -112,12 +112,10 @@ class Machine:
 
     def starting(self, text, *, detach=ID, wait_s=10, language="sh", **values):
         script = render(Code(language, text), values, step="mend", part="script").stdin
-        return detached.start(
-            detach, script, step="mend", language=language, wait=detached.Wait(wait_s)
-        )
+        return detached.start(detach, script, step="mend", language=language, wait_s=wait_s)
 
     def look(self, *, detach=ID, wait_s=0):
-        return self.ask(detached.collect(detach, step="mend", wait=detached.Wait(wait_s)))
+        return self.ask(detached.collect(detach, step="mend", wait_s=wait_s))
 
     def stop(self):
         return self.ask(detached.stop(ID, step="mend"))
@@ -308,7 +306,7 @@ def test_where_there_is_no_proc_others_tell_the_same(tmp_path, monkeypatch, shel
 def test_nobody_waits_longer_than_a_script_may_run(plain):
     plain.start("sleep 30", wait_s=0)
     began_s = time.monotonic()
-    answer = plain.ask(detached.collect(ID, step="mend", wait=detached.Wait(20, limit_s=1)))
+    answer = plain.ask(detached.collect(ID, step="mend", wait_s=20, limit_s=1))
     assert answer.state == "running"
     assert time.monotonic() - began_s < 5
 

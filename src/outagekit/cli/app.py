@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from outagekit import __version__
-from outagekit.cli import drill, logs, playbooks, resume, run, secret, speak, trust, workspace
+from outagekit.cli import drill, logs, playbooks, resume, run, secret, speak, trust, undo, workspace
 from outagekit.cli.command import bug
 from outagekit.text import visible
 
@@ -44,7 +44,7 @@ def outagekit(
 
 
 _PANELS = {
-    "Respond": (run.run, resume.resume, run.plan, run.exec_, run.ping),
+    "Respond": (run.run, resume.resume, undo.undo, run.plan, run.exec_, run.ping),
     "Speak to a run": (speak.approve, speak.stop, speak.note),
     "Rehearse": (drill.drill, drill.lab),
     "Prepare": (workspace.init, workspace.check, workspace.schema, workspace.config),

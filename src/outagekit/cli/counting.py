@@ -49,11 +49,16 @@ class Counts:
     def queued(self) -> int:
         """Endpoints that could begin a step as soon as there is room: of the open wave, if any."""
         stage = self.open
-        if stage is None or stage.total is None or stage.stage.once or stage.stuck:
+        if stage is None or stage.total is None or stage.stage.once or self.stuck:
             return 0
         if stage.sizes:
             return stage.wave.queued if stage.wave is not None else 0
         return max(stage.total - stage.done - self._busy, 0)
+
+    @property
+    def stuck(self) -> WaveCount | None:
+        """The wave whose gate is closed, or None."""
+        return next((stage.stuck for stage in self.stages if stage.stuck), None)
 
     @property
     def alive(self) -> int:
@@ -66,10 +71,12 @@ class Counts:
 
         After the last stage that runs in waves it is that stage's.
         """
+        if self.stuck is not None:
+            return self.stuck
         number = self.open.number if self.open else 0
         for stage in reversed(self.stages[:number]):
-            if stage.stuck or stage.wave:
-                return stage.stuck or stage.wave
+            if stage.wave is not None:
+                return stage.wave
             if any(each.changes and not each.once for each in self.plan.stages[stage.number - 1 :]):
                 return None
         return None
@@ -107,10 +114,12 @@ class Counts:
         return self.running.pop(attempt, None)
 
     def weigh(self, seat: Seat) -> None:
-        """Count an endpoint as busy, so that it is not counted as queued, or no longer."""
+        """Count an endpoint as busy or away, so that it is not counted as queued, or no longer."""
         name = seat.endpoint.id
-        busy = bool(seat.attempt) or name in self.waiting or name in self.doubts
-        busy = busy and not (self.open is not None and seat.is_done_in(self.open.number))
+        busy = bool(seat.attempt) or seat.aside or name in self.waiting or name in self.doubts
+        if self.open is not None:
+            number = self.open.number
+            busy = busy and not seat.is_done_in(number) and number not in seat.dismissed
         change = busy - seat.busy
         if not change:
             return
@@ -159,6 +168,9 @@ class Counts:
         if before != after and stage.stage.once is None:
             seat.move(stage, before, after)
             seat.counted[stage.number] = after
+            if after.word is not None and stage.number in seat.dismissed:
+                seat.dismissed.remove(stage.number)
+                stage.total = (stage.total or 0) + 1
 
     def put_aside(self, seat: Seat, *, aside: bool) -> None:
         """Let nobody wait for an endpoint any more, or count on it again."""
@@ -208,6 +220,13 @@ class Counts:
         for seat in self.seats.values():
             if seat.behind and not seat.aside:
                 seat.behind = stage.number > 1 and not seat.is_done_in(stage.number - 1)
+        missing = [s for s in self.seats.values() if s.dead or not self._has_reached(s, stage)]
+        if len(self.seats) - len(missing) != stage.total:
+            missing = [seat for seat in self.seats.values() if seat.dead]
+        for seat in missing:
+            seat.dismissed.add(stage.number)
+        for seat in self.seats.values():
+            self.weigh(seat)
 
     def try_again(self, wave: WaveCount) -> None:
         """Take back what closed a gate; what is unknown is in doubt again."""
@@ -306,11 +325,17 @@ class Counts:
             group.move(None, counted.word)
             group.answered += stage.number in seat.answered
 
+    def _has_reached(self, seat: Seat, to: StageCount) -> bool:
+        """Return whether an endpoint is through with everything before a stage."""
+        earlier = (each.stage for each in self.stages[: to.number - 1] if not each.stage.once)
+        return all(step in seat.ends for stage in earlier for step in stage.steps)
+
     def _dismiss(self, seat: Seat, ended_in: int) -> None:
         """Count an endpoint no longer in stages that have begun and that it will not get to."""
         upto = self.open.number if self.open is not None else 0
         for stage in self.stages[ended_in:upto]:
-            if stage.total and not stage.stage.once and stage.number not in seat.dismissed:
+            counted = stage.number not in seat.dismissed and not seat.is_done_in(stage.number)
+            if stage.total and counted and not stage.stage.once:
                 stage.total -= 1
                 seat.dismissed.add(stage.number)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from outagekit.lab.score import Score, Tally
     from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
+    from outagekit.transports.protocol import Target, Transport
 
 _MISSED = 3
 _GATE = 5
@@ -34,19 +35,27 @@ def run_drill(
 ) -> None:
     """Run the fleet's playbook over it, judge the run, tell, and exit with 0 or 3."""
     from outagekit.cli.ending import counts_document, summary
-    from outagekit.cli.running import run_plan, verdict_text
-    from outagekit.run.opening import Beginning
+    from outagekit.cli.running import resume_run, run_plan, verdict_text
+    from outagekit.lab.rehearsal import rehearse
+    from outagekit.run.replay import recorded
     from outagekit.transports.open import transport_for
 
     plan = drill_plan(fleet)
     access = lab_access(fleet)
-    over = run_plan(
-        desk,
+
+    def connect(target: Target) -> Transport:
+        return transport_for(target, access)
+
+    over = rehearse(
         plan,
-        lambda target: transport_for(target, access),
-        pace=pace,
-        streamed=streamed,
-        beginning=Beginning(drill=True, trust=str(fleet.trust_folder)),
+        lambda beginning: run_plan(
+            desk, plan, connect, pace=pace, streamed=streamed, beginning=beginning
+        ),
+        lambda folder, how: resume_run(
+            desk, recorded(folder), connect, how, pace=pace, streamed=streamed
+        ),
+        trust_folder=fleet.trust_folder,
+        attended=desk.screen.interactive,
     )
     verdict = verdict_text(over.folder)
     log_path = over.folder / "log.jsonl"

@@ -140,10 +140,8 @@ def _what_next(tally: Tally, now_s: float, width: int) -> tuple[Text, str]:
 
 def _decisions(tally: Tally, now_s: float) -> Sequence[Text]:
     """Return what comes after what runs now, in wordings from long to short."""
-    stage = tally.open
-    stuck = stage.stuck if stage is not None else None
-    if stuck is not None:
-        return _after_closed_gate(tally, stuck)
+    if tally.stuck is not None:
+        return _after_closed_gate(tally, tally.stuck)
     steps = _steps_ahead(tally, now_s)
     is_asked = any(each.event.kind == "pause" for each in tally.questions.values())
     then = "after the answer" if is_asked else "then"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from outagekit.credentials.trusted import TrustedDigests
     from outagekit.events import ApprovalGiven
     from outagekit.inventory.model import Endpoint, Inventory
+    from outagekit.inventory.select import Lookups
     from outagekit.plan.build import Mode
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
@@ -93,8 +94,7 @@ def _of_workspace(places: Places) -> Sequence[Path]:
 
 def choose_endpoints(desk: Desk, where: Where, targets: str | None = None) -> tuple[Endpoint, ...]:
     """Return the endpoints the options choose. Raises `NothingMatched`, never returns none."""
-    from outagekit.inventory.select import Lookups, choose
-    from outagekit.run.replay import EarlierRuns
+    from outagekit.inventory.select import choose
 
     # Variables that choose among an inventory's endpoints do not mean those named by --host.
     limit = None if where.host and came_from_environment("limit") else where.limit
@@ -105,8 +105,16 @@ def choose_endpoints(desk: Desk, where: Where, targets: str | None = None) -> tu
         limit=limit,
         clients=clients or (),
         all_clients=where.all_clients,
-        lookups=Lookups(runs=EarlierRuns(desk.places.state), folder=Path.cwd()),
+        lookups=lookups(desk.places),
     )
+
+
+def lookups(places: Places) -> Lookups:
+    """Return what `run:` and `file:` of a selector are looked up in."""
+    from outagekit.inventory.select import Lookups
+    from outagekit.run.replay import EarlierRuns
+
+    return Lookups(runs=EarlierRuns(places.state), folder=Path.cwd())
 
 
 def read_playbook(word: str, places: Places) -> Playbook:

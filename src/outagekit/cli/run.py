@@ -82,7 +82,7 @@ def run(
     desk.screen.note(f"playbook {found.name} ({found.origin}: {found.path})")
     made = make_plan(found, desk, where, given, consent, manner=manner)
     require_trusted(desk, found)
-    _begin(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
+    begin_run(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
 
 
 @command
@@ -113,7 +113,7 @@ def exec_(
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
     typed = typed_playbook(text, language, read=read, name="exec", timeout_s=timeout)
     made = make_plan(typed, desk, where, None, consent)
-    _begin(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
+    begin_run(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
 
 
 @command
@@ -134,7 +134,7 @@ def ping(
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
     typed = typed_playbook("true", "sh", read=True, name="ping", timeout_s=timeout)
     made = make_plan(typed, desk, where, None, None)
-    _begin(desk, made, pace=pace, consent=Consent(), streamed=streamed, shown=shown)
+    begin_run(desk, made, pace=pace, consent=Consent(), streamed=streamed, shown=shown)
 
 
 def _only_one(**texts: str | None) -> tuple[str, Language]:
@@ -146,9 +146,10 @@ def _only_one(**texts: str | None) -> tuple[str, Language]:
     return given[0]  # type: ignore[return-value]  # the keywords are languages
 
 
-def _begin(
+def begin_run(
     desk: Desk, made: Plan, *, pace: Pace, consent: Consent, streamed: Streamed, shown: Shown
 ) -> None:
+    """Confirm a plan, open the way to its endpoints, run it, say how it ended, and exit."""
     from outagekit.cli.prepare import confirm, open_access, signed
     from outagekit.cli.running import run_plan, tell_ending
     from outagekit.run.opening import Beginning

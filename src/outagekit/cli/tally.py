@@ -133,9 +133,11 @@ class Tally(Counts):
     def is_waiting_only(self) -> bool:
         """Whether nothing is left to do but to wait for those in the waiting room."""
         stage = self.open
-        if stage is None or self.following is not None or self.running or not self.parked:
+        if stage is None or self.following is not None or not self.parked:
             return False
-        return stage.done >= (stage.total or 0) and stage.stuck is None
+        if self.running or self.waiting or self.queued or self.stuck:
+            return False
+        return all(wave.phase == "passed" for wave in (stage.wave, stage.late) if wave)
 
     def take(self, record: Record) -> None:
         """Count one record."""
@@ -179,7 +181,7 @@ class Tally(Counts):
             self._withdraw(question)
         room_ns = int(self.plan.rollout.waiting_room_s * 1_000_000_000)
         self.parked = dict.fromkeys(self.parked, record.mono + room_ns)
-        stuck = next((stage.stuck for stage in self.stages if stage.stuck), None)
+        stuck = self.stuck
         if stuck is not None and event.retry:
             stuck.phase = "retried"
             self.try_again(stuck)

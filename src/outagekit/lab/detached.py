@@ -17,6 +17,7 @@ from outagekit.transports.detached import answer_ended, answer_released, answer_
 State = Literal["running", "ended", "gone", "stopped", "absent"]
 
 _WAITS: Final = re.compile(rb"^wait=(\d+)$", re.MULTILINE)
+_LIMIT: Final = re.compile(rb"^limit=(\d+)$", re.MULTILINE)
 _STOPS: Final = b': >"$folder/stopped"'
 _TELLS_THE_REST: Final = b"\ntell rest\n"
 _SECOND_NS: Final = 1_000_000_000
@@ -61,9 +62,11 @@ class DetachedScripts:
         now_ns = self._clock()
         if _STOPS in command and script.state(now_ns) == "running":
             script.cut = "stopped"
-        asked = _WAITS.search(command)
-        left_ns = script.ends_ns - now_ns if script.state(now_ns) == "running" else 0
-        waits_ns = min(left_ns, int(asked[1]) * _SECOND_NS if asked else 0)
+        waits_ns = 0
+        if script.state(now_ns) == "running":
+            until_ns = [script.ends_ns, now_ns + _told_ns(_WAITS, command)]
+            until_ns.append(script.began_ns + _told_ns(_LIMIT, command))
+            waits_ns = max(0, min(until_ns) - now_ns)
         said = _said(script, now_ns + waits_ns, rest=_TELLS_THE_REST in command)
         return replace(said, takes_s=waits_ns / _SECOND_NS)
 
@@ -80,6 +83,11 @@ class DetachedScripts:
         for script in self._scripts.values():
             if script.state(self._clock()) == "running":
                 script.cut = "gone"
+
+
+def _told_ns(pattern: re.Pattern[bytes], command: bytes) -> int:
+    told = pattern.search(command)
+    return int(told[1]) * _SECOND_NS if told else 0
 
 
 def _said(script: _Script, now_ns: int, *, rest: bool) -> Answer:

@@ -137,4 +137,7 @@ def score_of(fleet: Fleet, plan: Plan, state: State) -> Score:
 
 
 def _ends(progress: Progress) -> dict[StepId, EndState]:
-    return {step: end.state for step, end in progress.ends.items()}
+    """Return what is claimed of each step; one that stood once was done, whatever came of it."""
+    return {
+        step: EndState.CHANGED if end.stood else end.state for step, end in progress.ends.items()
+    }

@@ -46,6 +46,8 @@ from outagekit.transports.detached import script_in
 IDENTITY: Final = "identity"
 _SCRIPT: Final = "script"
 _UNDO: Final = "undo"
+_TAKES_BACK: Final = "undo_"
+_PARTS_OF_UNDO: Final = {_SCRIPT: _UNDO, "verify": "check"}
 _VERDICTS: Final = frozenset({"check", "verify"})
 _ACTIONS: Final = frozenset({_SCRIPT, _UNDO})
 _DETACHED: Final = frozenset({"collect", "release"})
@@ -183,12 +185,21 @@ class Machine:
             return Answer(ending=ending), False
         known = self._steps.get(name)
         if known is None:
+            known, part = self._undone_by(name, part)
+        if known is None:
             return self._paced(Answer(stdout=f"lab: simulated, {name} was not run\n")), False
         if part in _DETACHED or self._detached.has(detached):
             return self._told(part, script, detached), False
         answer = self._respond(known, part, script_in(script) if detached else script)
         ending = self.strike(after=known) if part in _ACTIONS else None
         return (Answer(ending=ending) if ending else self._paced(answer)), True
+
+    def _undone_by(self, name: StepId, part: str) -> tuple[Step | None, str]:
+        """Return the step that a run which takes an earlier one back means, and the part of it."""
+        known = self._steps.get(name.removeprefix(_TAKES_BACK).rstrip("_"))
+        if known is None or known.undo is None:
+            return None, part
+        return known, _PARTS_OF_UNDO.get(part, part)
 
     def _told(self, part: str, script: bytes, detached: str) -> Answer:
         if part == "release":

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from outagekit.errors import LogUnwritable
-from outagekit.events import AnyEvent, Checkpoint, ClockJumped, LogWriteFailed, Note, Record
+from outagekit.events import (
+    AnyEvent,
+    Checkpoint,
+    ClockJumped,
+    LogWriteFailed,
+    Note,
+    Record,
+    WaveJudged,
+    WaveStopped,
+)
 from outagekit.log.checkpoint import Anchor, anchor_line
 from outagekit.log.clock import Clock, Drift, SystemClock, stamp
 from outagekit.log.file import OpenLog, append_line, open_log
@@ -165,7 +174,9 @@ class LogWriter:
                 jump = encode_event(ClockJumped(by_ms=by_ms))
                 self._enqueue(jump.event, jump.body, wall_ns, mono_ns)
             record = self._enqueue(encoded.event, encoded.body, wall_ns, mono_ns)
-            if self._since_checkpoint >= CHECKPOINT_RECORDS:
+            # A wave's end is what people look back at: its numbers leave the machine with it.
+            of_wave = isinstance(encoded.event, WaveJudged | WaveStopped)
+            if of_wave or self._since_checkpoint >= CHECKPOINT_RECORDS:
                 self._enqueue_checkpoint()
             return Appended(record, self)
 

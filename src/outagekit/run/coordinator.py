@@ -7,12 +7,10 @@ what was reported, write it down, fold it. Nothing is sent to an endpoint before
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import dropwhile
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -27,7 +25,6 @@ from outagekit.events import (
     EndpointReturned,
     EventUnencodable,
     Output,
-    Record,
     RunClosed,
     RunPaused,
     RunStopping,
@@ -54,6 +51,7 @@ from outagekit.run.orders import (
 )
 from outagekit.run.situation import Bounds, Situation
 from outagekit.run.state import State
+from outagekit.run.surroundings import Appended, Ending, Log, Surroundings
 from outagekit.run.taking_up import left_behind, settled_events, watch_delay_s
 from outagekit.run.wishes import AnyWish, Heard, StopWish
 from outagekit.text import count, head_and_tail
@@ -63,57 +61,8 @@ _TICK_S: Final = 0.1
 _LOOK_NS: Final = 1_000_000_000
 """How often somebody looks into the inbox."""
 _ABANDONED: Final = 130
-
-
-class Appended(Protocol):
-    """A record that was taken by the log."""
-
-    @property
-    def record(self) -> Record:
-        """The event with its place in the log."""
-        ...
-
-    def wait(self) -> None:
-        """Return once the record is durable; raise `LogUnwritable` if it will never be."""
-        ...
-
-
-class Log(Protocol):
-    """What the coordinator needs of the log."""
-
-    def append(self, event: AnyEvent) -> Appended:
-        """Take an event in order."""
-        ...
-
-    @property
-    def failed(self) -> LogUnwritable | None:
-        """Why nothing can be written any more, or None."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended."""
-
-    exit_code: int
-    state: State
-    why: str = ""
-    """Empty for a run that came to its end, else why it paused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a coordinator has around it besides its log and its driver."""
-
-    spool: Callable[[str], str]
-    """Keeps text too long for the log, and returns its name."""
-    now_ns: Callable[[], int] = time.monotonic_ns
-    warn: Callable[[str], None] = lambda _text: None
-    """Is told, at once, what no record can tell any more."""
-    look: Callable[[], Sequence[Heard]] = tuple
-    """Looks into the inbox."""
-    attended: bool = False
-    """Somebody sits at the run's own terminal and can be asked."""
+_TIDY_NS: Final = 10_000_000_000
+"""How long a run that is over waits for what detached steps left behind to be removed."""
 
 
 class Coordinator:
@@ -145,6 +94,9 @@ class Coordinator:
         self._stop_noted = False
         self._abort_asked = False
         self._ending: Ending | None = None
+        self._last: Appended | None = None
+        self._released: set[str] = set()
+        self._tidy_until_ns: int | None = None
 
     def stop(self, why: str) -> None:
         """Let running steps end and begin nothing else; asked again, leave them in doubt.
@@ -175,6 +127,7 @@ class Coordinator:
                     return self._abandon()
                 while commands := self._decide():
                     self._carry_out(commands)
+                self._release()
                 if self._ending is None:
                     self._absorb(self._driver.reports(_TICK_S))
                     self._check_log()
@@ -191,10 +144,20 @@ class Coordinator:
             stopping=self._stop_asked,
             attended=self._around.attended,
         )
-        return decide(self._state, situation)
+        commands = decide(self._state, situation)
+        return [] if self._waits_for_tidying(commands) else commands
+
+    def _waits_for_tidying(self, commands: list[Command]) -> bool:
+        """Return whether closing the run can wait for detached steps to be tidied up."""
+        if not self._state.left_behind or not any(isinstance(c, RunClosed) for c in commands):
+            return False
+        now_ns = self._around.now_ns()
+        if self._tidy_until_ns is None:
+            self._tidy_until_ns = now_ns + _TIDY_NS
+        return now_ns < self._tidy_until_ns
 
     def _append(self, event: AnyEvent) -> Appended:
-        appended = self._log.append(event)
+        self._last = appended = self._log.append(event)
         self._state = fold(self._state, appended.record)
         return appended
 
@@ -210,8 +173,17 @@ class Coordinator:
             last.wait()
         for identity in self._state.parked:
             self._watch(identity)
+
+    def _release(self) -> None:
+        """Have detached steps tidied up whose end is on disk."""
+        if self._state.left_behind.keys() <= self._released:
+            return
+        if self._last is not None:
+            self._last.wait()
         for order in left_behind(self._state):
-            self._driver.release(order)
+            if order.detach not in self._released:
+                self._released.add(order.detach)
+                self._driver.release(order)
 
     def _carry_out(self, commands: list[Command]) -> None:
         """Write every command down, wait once for all of them, then hand out the orders."""
@@ -319,18 +291,10 @@ class Coordinator:
             appended = self._append_end(end_event(report, start, self._state))
             self._unproven.append((appended, _named(order, report)))
             del self._orders[report.attempt]
-            if order.detach:
-                appended.wait()
-                self._release(order)
         elif isinstance(report, Part):
             self._append(part_event(report, order, self._output))
         else:
             self._append(found_event(report, order))
-
-    def _release(self, order: Order) -> None:
-        """Have a detached step tidied up whose end is on disk; in doubt, it is kept."""
-        if order.detach in self._state.left_behind:
-            self._driver.release(order)
 
     def _append_end(self, event: AnyEvent) -> Appended:
         """Append a step's end; one that cannot be written as it is still ends the step."""

@@ -21,7 +21,6 @@ from outagekit.transports.detached import (
     KEEP_BYTES,
     TERM_S,
     Answer,
-    Wait,
     collect,
     collect_rest,
     joined,
@@ -97,6 +96,7 @@ class _Attendance:
         self._language = language
         self._began_s = time.monotonic()
         self._until_s = self._began_s + work.order.timeout_s
+        self._limit_s = math.ceil(work.order.timeout_s)
         self._retry_s = _RETRY_S
         self._sent = False
         """A start may have arrived."""
@@ -177,11 +177,13 @@ class _Attendance:
             self._script,
             step=self._order.step,
             language=self._language,
-            wait=self._wait(),
+            wait_s=self._wait_s(),
+            limit_s=self._limit_s,
         )
 
     def _collect(self) -> Command:
-        return collect(self._order.detach, step=self._order.step, wait=self._wait())
+        detach, step = self._order.detach, self._order.step
+        return collect(detach, step=step, wait_s=self._wait_s(), limit_s=self._limit_s)
 
     def _ask(self, make: Callable[[], Command]) -> Answer | Failure:
         """Send a command, again over a new connection if the old one breaks, while time lasts."""
@@ -227,9 +229,8 @@ class _Attendance:
     def _left_s(self) -> float:
         return self._until_s - time.monotonic()
 
-    def _wait(self) -> Wait:
-        seconds = max(0, min(_WAIT_S, int(self._left_s())))
-        return Wait(seconds, math.ceil(self._order.timeout_s))
+    def _wait_s(self) -> int:
+        return max(0, min(_WAIT_S, int(self._left_s())))
 
     def _spent_ms(self, age_s: int | None = None) -> int:
         """Return how long it ran: by our clock if it can be that, else by the endpoint's."""

@@ -22,6 +22,7 @@ from outagekit.events import (
 from outagekit.run.attempts import retry_delay_s
 from outagekit.run.commands import Start
 from outagekit.run.doubts import MOST_DOUBTS
+from outagekit.run.mending import proves_contact
 from outagekit.run.orders import Fetched, Finished, FirstContact, Order, Part, Stream
 from outagekit.run.state import State
 
@@ -60,10 +61,19 @@ def end_event(report: Finished, start: Start, state: State) -> AnyEvent:
                 detail=report.detail,
                 duration_ms=report.duration_ms,
             )
-        case "do" if report.state is EndState.UNKNOWN:
+        case "do" if report.state is EndState.UNKNOWN or _missed(report, start, state):
             return _in_doubt(report, start)
         case _:
             return _finished(report, start)
+
+
+def _missed(report: Finished, start: Start, state: State) -> bool:
+    """Return whether a step that goes on without us was looked for and not got hold of.
+
+    That says nothing about the step: it was started before.
+    """
+    begun = state.progress[start.endpoint].detached.get(start.step.id, start.number)
+    return begun != start.number and not proves_contact(report.state, report.failure)
 
 
 def _in_doubt(report: Finished, start: Start) -> StepInDoubt:

@@ -221,6 +221,7 @@ def _doubt(state: State, event: StepInDoubt, _now_ns: int) -> None:
     if purpose == "do":
         progress.doubt = Doubt(event.step, event.attempt, event.why, event.failure)
         progress.doubts += 1
+        progress.unreached = mending.is_out_of_reach(event.failure)
         progress.ends[event.step] = StepEnd(EndState.UNKNOWN, event.failure, event.why)
     elif purpose == "probe":
         progress.unreached = event.failure is not FailureKind.ABANDONED

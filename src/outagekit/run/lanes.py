@@ -279,7 +279,8 @@ class Lanes:
         """Tidy up, report it, and return an end that nobody is told."""
         order = job.order
         if tidy(order, transport):
-            self._emit(job)(Tidied(endpoint=EndpointId(order.target.endpoint.id), step=order.step))
+            identity = order.target.endpoint.id
+            self._emit(job)(Tidied(endpoint=identity, step=order.step, detach=order.detach))
         return Finished(attempt=order.attempt, state=EndState.OK)
 
     def _open(self, job: Job) -> Failure | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from outagekit.events import AttemptId, EndState, FailureKind, StepId
+from outagekit.events import AttemptId, EndState, FailureKind, StepId, end_state_of
 from outagekit.run.state import BAD, Doubt, Progress, State, StepEnd
 
 _NO_CONTACT: Final = frozenset(
@@ -29,6 +29,11 @@ _NO_CONTACT: Final = frozenset(
 def proves_contact(end: EndState, failure: FailureKind | None) -> bool:
     """Return whether an attempt that ended so has certainly run a command on its endpoint."""
     return end is not EndState.UNREACHABLE and failure not in _NO_CONTACT
+
+
+def is_out_of_reach(failure: FailureKind) -> bool:
+    """Return whether a failure says that an endpoint could not be connected to."""
+    return end_state_of(failure, sent=True) is EndState.UNREACHABLE
 
 
 def may_wait(state: State, progress: Progress, now_ns: int) -> bool:

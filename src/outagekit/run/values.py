@@ -70,7 +70,8 @@ def step_values(state: State, progress: Progress, step: Step) -> dict[str, Any]:
             for name, value in step.with_.items()
         }
     facts = {name: names[name] for name in sorted(RESERVED_NAMES)}
-    return {**state.plan.params, **own, **facts}
+    # An undo is handed facts of the run it takes back: they go before this run's own.
+    return {**state.plan.params, **facts, **own}
 
 
 def is_handed(state: State, progress: Progress, step: Step) -> bool:

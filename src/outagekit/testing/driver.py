@@ -9,10 +9,15 @@ import msgspec
 
 from outagekit.events import AttemptId, EndpointId, EndState
 from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
+from outagekit.testing.clock import FakeClock
 from outagekit.transports.protocol import Target
 
 Answer = Callable[[Order], Finished | None]
 """What an endpoint reports for an order; None: nothing, it hangs."""
+_IDLE_S = 10.0
+"""How far a clock is moved on when there is nothing to answer."""
+_MOST_IDLE = 20_000
+"""A run that waits so often in a row, and nothing comes of it, does not end."""
 
 
 def succeed(order: Order) -> Finished:
@@ -27,7 +32,8 @@ class ScriptedDriver:
     Orders and reports make a round trip through JSON, as they would to another process.
     """
 
-    def __init__(self, answer: Answer = succeed) -> None:
+    def __init__(self, answer: Answer = succeed, clock: FakeClock | None = None) -> None:
+        """`clock` is moved on whenever nothing is to be answered."""
         self.orders: list[Order] = []
         self.cancelled: list[AttemptId] = []
         self.watched: dict[EndpointId, float] = {}
@@ -35,10 +41,14 @@ class ScriptedDriver:
         self.released: list[Order] = []
         self.known: dict[AttemptId, Settled] = {}
         """What is told of attempts of an earlier life."""
+        self.while_idle: Callable[[], None] = lambda: None
+        """Is called whenever nothing is to be answered: the place for people, and for returns."""
         self._aside: list[Report] = []
         self.most_at_once = 0
         self.closed = False
         self._answer = answer
+        self._clock = clock
+        self._idle = 0
         self._waiting: deque[Order] = deque()
 
     def submit(self, order: Order) -> None:
@@ -61,13 +71,25 @@ class ScriptedDriver:
             aside, self._aside = tuple(self._aside), []
             return aside
         if not self._waiting:
-            return ()
+            return self._wait()
+        self._idle = 0
         order = self._waiting.popleft()
         finished = self._answer(order)
         if finished is None:
             self._waiting.append(order)
             return ()
         return (msgspec.json.decode(msgspec.json.encode(finished), type=Finished),)
+
+    def _wait(self) -> Sequence[Report]:
+        self._idle += 1
+        if self._idle > _MOST_IDLE:
+            message = "the run waits for something that does not come"
+            raise RuntimeError(message)
+        if self._clock is not None:
+            self._clock.advance(_IDLE_S)
+        self.while_idle()
+        aside, self._aside = tuple(self._aside), []
+        return aside
 
     def settle(self, attempts: Sequence[AttemptId]) -> Mapping[AttemptId, Settled]:
         """Tell what `known` says; of all others there is no record."""

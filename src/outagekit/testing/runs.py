@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
-from outagekit.events import AnyEvent, EndpointId, EndState, FailureKind
+from outagekit.events import AnswerWord, AnyEvent, EndpointId, EndState, FailureKind
+from outagekit.log import writer
 from outagekit.log.reader import read_records
 from outagekit.plan.model import Plan
-from outagekit.run.coordinator import Coordinator, Surroundings
+from outagekit.run.coordinator import Coordinator
 from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resume_run
 from outagekit.run.orders import Finished, Order
 from outagekit.run.situation import Bounds
+from outagekit.run.surroundings import Surroundings
 from outagekit.testing.driver import Answer, ScriptedDriver, succeed
 
 _E = TypeVar("_E")
@@ -48,20 +51,25 @@ class Ran:
         prepare: Callable[[Ran], None] = lambda _ran: None,
         beginning: Beginning | None = None,
         how: Resumption | None = None,
+        clock: FakeClock | None = None,
         **around: Any,
     ) -> None:
         """Run a plan, or take up the run in a folder. `around`: fields of `Surroundings`, `bounds`.
 
-        `prepare` is called before anything runs.
+        `prepare` is called before anything runs. With a `clock` no real time passes: whenever
+        nothing is to be answered, it moves on.
         """
         bounds: Bounds | None = around.pop("bounds", None)
-        self.driver = ScriptedDriver(answer)
+        self.driver = ScriptedDriver(answer, clock)
+        self.clock = clock
+        if clock is not None:
+            around.setdefault("now_ns", clock.mono_ns)
         opening: AbstractContextManager[OpenRun] = (
             resume_run(plan, how or Resumption())
             if isinstance(plan, Path)
             else open_run(plan, state_dir, beginning=beginning)
         )
-        with opening as opened:
+        with _times_of(clock), opening as opened:
             self.folder = opened.folder.path
             self.coordinator = Coordinator(
                 opened.state,
@@ -83,7 +91,20 @@ class Ran:
         """Return how an endpoint ended."""
         return self.ending.state.progress[EndpointId(name)].state
 
+    def say(self, question: str, answer: AnswerWord, because: str = "") -> None:
+        """Have Kim answer a question at the run's terminal; to be called while it runs."""
+        self.coordinator.hear(
+            Wish(question=question, answer=answer, who="Kim", os_user="kim", because=because)
+        )
+
     def orders_of(self, name: str) -> list[tuple[str, str]]:
         """Return the steps an endpoint was given, each with its purpose."""
         orders = (o for o in self.driver.orders if o.target.endpoint.id == name)
         return [(order.step, order.purpose) for order in orders]
+
+
+def _times_of(clock: FakeClock | None) -> AbstractContextManager[object]:
+    """Have the log take its times from a clock."""
+    if clock is None:
+        return nullcontext()
+    return patch.object(writer, "SystemClock", lambda: clock)

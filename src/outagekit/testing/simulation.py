@@ -180,6 +180,8 @@ class World:
     """What really is done on the endpoints."""
     probes: dict[AttemptId, bool] = field(default_factory=dict)
     """What looks at doubts have really found."""
+    detached: set[str] = field(default_factory=set)
+    """Ids under which something was started that goes on by itself."""
     out: dict[AttemptId, Order] = field(default_factory=dict)
     watched: set[EndpointId] = field(default_factory=set)
     away: dict[EndpointId, float] = field(default_factory=dict)
@@ -358,6 +360,10 @@ class World:
 
     def _do(self, order: Order) -> None:
         key = (order.target.endpoint.id, order.step)
+        if order.detach and order.purpose == "do":
+            if order.detach in self.detached:
+                return  # it was started before and is only looked for
+            self.detached.add(order.detach)
         if order.purpose == "undo":
             self.done.discard(key)
         if order.purpose != "do" or (order.check is not None and key in self.done):

@@ -48,6 +48,7 @@ KEEP_BYTES: Final = 1024 * 1024
 MARGIN_BYTES: Final = 64 * 1024
 """So much more is fetched around a cut and dropped after secrets were looked for: longer than any
 secret, so that none is shown because only a part of it was there to be found."""
+FOREVER_S: Final = 10**9
 TERM_S: Final = 5
 _KILL_S: Final = 3
 
@@ -80,22 +81,20 @@ def folder_name(detach: str) -> str:
     return f"{slug(detach, 40)}-{digest[:16]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """How long a command waits on the endpoint for a script's end."""
-
-    seconds: int = 0
-    limit_s: int = 10**9
-    """Not after the script has run for so long."""
-
-
 def start(
-    detach: str, script: bytes, *, step: str, language: str, wait: Wait | None = None
+    detach: str,
+    script: bytes,
+    *,
+    step: str,
+    language: str,
+    wait_s: int = 0,
+    limit_s: int = FOREVER_S,
 ) -> Command:
     """Return the command that starts a script under an id, or finds the one already there.
 
     `script` is what the shell `language` reads from its standard input, whole, without NUL; it
-    lies on the endpoint until the folder is removed.
+    lies on the endpoint until the folder is removed. Waits at most `wait_s` for the script's end,
+    and no longer once it has run for `limit_s`.
     """
     settings = (
         f"nonce={secrets.token_hex(8)}",
@@ -105,13 +104,14 @@ def start(
         f"runner={_quoted(RUNNER)}",
         f"script={_quoted(script.decode())}",
     )
-    text = "\n".join((*settings, _settings(detach, wait), PLACE, START))
+    text = "\n".join((*settings, _settings(detach, wait_s, limit_s), PLACE, START))
     return _command(detach, text, step=step, part="script")
 
 
-def collect(detach: str, *, step: str, wait: Wait | None = None) -> Command:
-    """Return the command that waits for a script's end, then tells of it."""
-    return _collecting(detach, WAIT, step=step, wait=wait)
+def collect(detach: str, *, step: str, wait_s: int = 0, limit_s: int = FOREVER_S) -> Command:
+    """Return the command that waits for a script's end as `start` does, then tells of it."""
+    text = "\n".join((_settings(detach, wait_s, limit_s), PLACE, WAIT))
+    return _command(detach, text, step=step, part="collect")
 
 
 def collect_rest(detach: str, *, step: str) -> Command:
@@ -199,16 +199,15 @@ def script_in(stdin: bytes) -> bytes:
     return found[1].replace("'\\''", "'").encode() if found else b""
 
 
-def _collecting(detach: str, text: str, *, step: str, wait: Wait | None = None) -> Command:
-    whole = "\n".join((_settings(detach, wait), PLACE, text))
+def _collecting(detach: str, text: str, *, step: str) -> Command:
+    whole = "\n".join((_settings(detach), PLACE, text))
     return _command(detach, whole, step=step, part="collect")
 
 
-def _settings(detach: str, wait: Wait | None = None) -> str:
-    wait = wait or Wait()
+def _settings(detach: str, wait_s: int = 0, limit_s: int = FOREVER_S) -> str:
     numbers = {
-        "wait": wait.seconds,
-        "limit": wait.limit_s,
+        "wait": wait_s,
+        "limit": limit_s,
         "keep": KEEP_BYTES,
         "half": _HALF_BYTES + MARGIN_BYTES,
         "block": _BLOCK_BYTES,
