@@ -100,7 +100,7 @@ def test_hammering_ctrl_c_ends_the_run_in_order(tmp_path):
     # The last signal may meet an interpreter that is going down; a shell calls both 130.
     assert code in {130, -signal.SIGINT}
     *_, paused, _checkpoint = drill.events()
-    assert paused == RunPaused(why="Ctrl-C twice")
+    assert paused == RunPaused(why="Ctrl-C twice", exit_code=130)
 
 
 def test_a_signal_while_the_run_opens_pauses_it_before_its_first_step(tmp_path):

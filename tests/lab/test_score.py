@@ -221,6 +221,10 @@ class TestRestless:
         machine.answer("restart", "script", sent())
         case = Case(fault, truth_of(book(steps=steps, drill=None), machine, {}))
         assert score({ONE: case}, not_back, {ONE: machine}).passed
+        machine.received.clear()
+        assert not score({ONE: case}, not_back, {ONE: machine}).passed
+        machine.missed("restart", "script", sent())
+        assert score({ONE: case}, not_back, {ONE: machine}).passed
 
     @pytest.mark.parametrize("state", [EndState.CHANGED, EndState.OK])
     def test_green_must_be_true(self, stage, fault, state):

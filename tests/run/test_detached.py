@@ -407,7 +407,7 @@ def test_a_released_step_leaves_nothing_on_its_endpoint(site):
     assert site.spool.is_dir()
     site.lanes.release(order)
     reports = site.until(Tidied)
-    assert reports == [Tidied(endpoint="acme/web-01", step="mend")]
+    assert reports == [Tidied(endpoint="acme/web-01", step="mend", detach=order.detach)]
     assert list(site.server.home.iterdir()) == []
     assert len(site.transports) == 1
 

@@ -42,6 +42,6 @@ class Received:
     ran: bool
     """False: nothing of it was executed."""
     exit_code: int | None = None
-    """None if no answer was given."""
+    """None if the machine made no answer. One that it made may still have been lost."""
     mono_ns: int = 0
     """When, by the machine's clock."""

@@ -170,10 +170,12 @@ def _is_healthy_end(truth: Truth, judged: Judged) -> bool:
 def _is_fair(right: Right, judged: Judged, machine: Machine) -> bool:
     """Say whether a restless machine may have been out of reach when it mattered.
 
-    After a restart that was asked for, being out of reach is a failure by its own name.
+    After a restart was asked for, being out of reach is a failure by its own name, also where the
+    machine went away before it did what it was asked.
     """
     if judged.failure is FailureKind.NOT_BACK:
-        return any(entry.step in machine.restarting for entry in _done(machine))
+        asked = [entry for entry in machine.received if entry.part == "script"]
+        return any(entry.step in machine.restarting for entry in asked)
     return judged.state in right.also and judged.failure in right.kinds and machine.downs > 0
 
 

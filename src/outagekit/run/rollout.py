@@ -141,7 +141,7 @@ def _open(state: State, number: int, spread: Spread) -> WaveOpened:
         wave=wave,
         waves=len(spread.waves),
         endpoints=spread.size(wave),
-        limits=_limits(state, spread, wave),
+        limits=_limits(state, spread, wave, new=_new_in(state, spread, wave)),
     )
 
 
@@ -156,9 +156,12 @@ def _sums(state: State, number: int, wave: int, *, certain: bool) -> tuple[GateS
     return spread.judgement(_limits(state, spread, wave), wave, before, certain=certain)
 
 
-def _limits(state: State, spread: Spread, wave: int) -> tuple[GateLimit, ...]:
-    new = sum(identity not in state.waved for identity in spread.members(wave))
+def _limits(state: State, spread: Spread, wave: int, *, new: int = 0) -> tuple[GateLimit, ...]:
     return spread.limits_for(state.plan.rollout.gate, wave, len(state.waved) + new)
+
+
+def _new_in(state: State, spread: Spread, wave: int) -> int:
+    return sum(identity not in state.waved for identity in spread.members(wave))
 
 
 def _is_at_work(state: State, identity: EndpointId) -> bool:

@@ -51,6 +51,8 @@ class Spread:
     excused: dict[tuple[str, str], int] = field(default_factory=dict)
     """(scope, what) -> the number a person went past; a gate bears that much."""
     stragglers: dict[EndpointId, None] = field(default_factory=dict)
+    added: int = 0
+    """How many of them were in no wave at all."""
     stragglers_judged: int = 0
     """How many stragglers there were when they were last judged."""
     answered: set[EndpointId] = field(default_factory=set)
@@ -117,8 +119,7 @@ class Spread:
         return msgspec.structs.replace(limit, limit=number)
 
     def _stage_size(self, wave: int) -> int:
-        late = sum(identity not in self.wave_of for identity in self.stragglers)
-        return sum(map(len, self.waves[: max(wave, self.open, self.judged)])) + late
+        return sum(map(len, self.waves[: max(wave, self.open, self.judged)])) + self.added
 
     def count(self, identity: EndpointId, in_wave: InWave, late: InWave) -> None:
         """Count an endpoint from now on as what it is in its wave and among the stragglers."""
@@ -138,6 +139,7 @@ class Spread:
         if identity in self.stragglers:
             return
         self.stragglers[identity] = None
+        self.added += identity not in self.wave_of
         if identity in self.counted:
             self._counts(STRAGGLERS).update(self.counted[identity][1])
 

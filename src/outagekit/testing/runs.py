@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resu
 from outagekit.run.orders import Finished, Order
 from outagekit.run.situation import Bounds
 from outagekit.run.surroundings import Surroundings
+from outagekit.run.wishes import Answer as Wish
+from outagekit.testing.clock import FakeClock
 from outagekit.testing.driver import Answer, ScriptedDriver, succeed
 
 _E = TypeVar("_E")
@@ -37,6 +39,23 @@ def lose(order: Order) -> Finished:
 def refuse(order: Order) -> Finished:
     """Answer that nobody listens there."""
     return fail(order, FailureKind.REFUSED, EndState.UNREACHABLE)
+
+
+def scripted(ends: Mapping[str, Answer | Sequence[Answer]], otherwise: Answer = succeed) -> Answer:
+    """Return an answer that follows a script: `NAME STEP` or `NAME STEP PURPOSE` -> what comes.
+
+    Of several the last one stays. Whatever is not in the script is answered by `otherwise`.
+    """
+    left = {key: [end] if callable(end) else list(end) for key, end in ends.items()}
+
+    def answer(order: Order) -> Finished | None:
+        key = f"{order.target.endpoint.name} {order.step}"
+        script = left.get(f"{key} {order.purpose}") or left.get(key)
+        if script is None:
+            return otherwise(order)
+        return (script.pop(0) if len(script) > 1 else script[0])(order)
+
+    return answer
 
 
 class Ran:
@@ -96,6 +115,14 @@ class Ran:
         self.coordinator.hear(
             Wish(question=question, answer=answer, who="Kim", os_user="kim", because=because)
         )
+
+    @property
+    def handed_out(self) -> list[str]:
+        """What endpoints were given, in order: `pos-01 mend`, and the purpose if it is not `do`."""
+        return [
+            f"{o.target.endpoint.name} {o.step}{'' if o.purpose == 'do' else ' ' + o.purpose}"
+            for o in self.driver.orders
+        ]
 
     def orders_of(self, name: str) -> list[tuple[str, str]]:
         """Return the steps an endpoint was given, each with its purpose."""
