@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outagekit.cli.advice import ADVICE
-from outagekit.cli.ending import counts_document, next_commands, summary
+from outagekit.cli.document import counts_document
+from outagekit.cli.ending import summary
+from outagekit.cli.onward import next_commands
 from outagekit.cli.verdict import verdict_lines
 from outagekit.events import EndState, FailureKind, RunClosed, RunPaused, StepFinished, StepStarted
 from outagekit.inventory.model import Endpoint
 from outagekit.log.verify import Verdict
 from outagekit.playbook.model import Param
-from outagekit.run.state import begin, fold
+from outagekit.run.fold import fold
+from outagekit.run.state import begin
 from outagekit.run.surroundings import Ending
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.records import RUN, records

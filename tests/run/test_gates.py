@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from outagekit.errors import UsageError
 from outagekit.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -18,7 +19,6 @@ from outagekit.events import (
     WaveReopened,
     WaveStopped,
 )
-from outagekit.errors import UsageError
 from outagekit.playbook.model import Gate, Retry, Rollout
 from outagekit.run.opening import Resumption
 from outagekit.testing.builders import plan_of, read, step
@@ -248,7 +248,9 @@ def test_a_canary_that_was_unreachable_is_reached_for_at_once_when_its_gate_is_t
     clock = FakeClock()
     first = Ran(plan, tmp_path, scripted({"pos-01 mend": refuse}), clock=clock)
     assert first.ending.exit_code == 5
-    assert first.ending.why == "the gate of wave 1 is closed: 1 unreachable of 1, at most 0"
+    assert first.ending.why == (
+        "the gate of wave 1 is closed: 0 answered of 1, at least 1, 1 unreachable of 1, at most 0"
+    )
     still = Ran(first.folder, tmp_path, scripted({"pos-01 mend": refuse}), clock=clock)
     assert (still.ending.exit_code, still.handed_out) == (5, ["pos-01 mend"])
     again = Ran(first.folder, tmp_path, clock=clock)
@@ -311,9 +313,7 @@ def test_a_stop_while_a_gate_is_tried_again_does_not_wait_for_a_retry_that_will_
         holder["ran"].coordinator.stop("Ctrl-C")
         return fail(order)
 
-    again = Ran(
-        first.folder, tmp_path, answer, clock=clock, prepare=lambda r: holder.update(ran=r)
-    )
+    again = Ran(first.folder, tmp_path, answer, clock=clock, prepare=lambda r: holder.update(ran=r))
     assert again.ending.exit_code == 5
     assert again.handed_out == ["pos-01 mend"]
     assert clock.monotonic() < 3_600

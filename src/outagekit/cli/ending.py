@@ -1,29 +1,37 @@
-"""What a run came to, for people and for programs. Pure: values in, lines or a document out."""
+"""What a run came to, for people: the sentence, the counts, and what is not as wanted. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from outagekit.cli.advice import ADVICE, UNKNOWN
+from outagekit.cli.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.render import STATE_STYLE
+from outagekit.cli.sections import (
+    gate_lines,
+    names_text,
+    question_lines,
+    room_lines,
+    skipped_lines,
+    way_lines,
+)
 from outagekit.cli.tally import ENDING, without_place
 from outagekit.events import WORST_FIRST, EndState, FailureKind
 from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from outagekit.events import RunId, StepId
     from outagekit.plan.model import Plan
-    from outagekit.playbook.model import Playbook
+    from outagekit.run.coordinator import Ending
     from outagekit.run.state import Progress, StepEnd
-    from outagekit.run.surroundings import Ending
 
 _MEANING: Final[dict[EndState, str]] = {
     EndState.CHANGED: "changed by this run",
@@ -41,15 +49,26 @@ _SHOWN_ORDER: Final = (
     EndState.UNREACHABLE,
     EndState.SKIPPED,
 )
-_UNFINISHED: Final = "not finished"
+_FORESEEN: Final = {
+    "would change": ("its check is not true", STATE_STYLE[EndState.CHANGED]),
+    "cannot check": ("a changing step of it has no check", "yellow"),
+}
+_WAITING: Final[tuple[tuple[Waiting, str], ...]] = (
+    ("not begun", "not begun"),
+    ("half way", "half way"),
+    ("in the waiting room", "in the waiting room"),
+    ("for a person", "waiting for a person"),
+    ("in doubt", "in doubt"),
+)
+_INTERRUPTED: Final = re.compile(r"\S+( twice)?")
+"""Why of a run that was stopped at its own terminal: `Ctrl-C`, `SIGTERM twice`."""
+_GATE: Final = 5
 _RANK: Final = {state: rank for rank, state in enumerate(WORST_FIRST)}
 _MAX_DETAILS: Final = 3
 _MAX_REASONS: Final = 5
-_MAX_CLIENTS: Final = 3
-_MAX_NAMES: Final = 5
-_MAX_CLIENT_FLAGS: Final = 5
-_PASTEABLE = re.compile(r"[\w./:@%+,=-]+", re.ASCII)
-_PASTEABLE_PATH = re.compile(r"[\w./:@%+,=\\ -]+")
+
+_Row = tuple[str, int, str, str]
+"""Word, number, meaning, style."""
 
 
 @dataclass(slots=True)
@@ -73,16 +92,23 @@ def summary(
 ) -> tuple[Text, ...]:
     """Return the lines that say how a run ended: the sentence, the counts, what is not fixed.
 
+    Where it stopped comes before what went wrong, and that before what happened on the way.
     `verdict` is what verifying the log gave, as one line. Lines may be longer than a terminal;
     those with `no_wrap` are meant to be copied.
     """
-    progress = list(ending.state.progress.values())
+    state = ending.state
+    progress = list(state.progress.values())
     return (
         Text(),
         _sentence(ending, plan, progress),
-        *_counts(ending, plan, progress),
+        *_counts(plan, progress),
+        *gate_lines(state),
+        *question_lines(state),
+        *room_lines(state),
         *_troubles(progress),
         *_skips(plan, progress),
+        *skipped_lines(state),
+        *way_lines(state),
         *_unproved(plan, progress),
         Text(),
         Text.assemble(("run  ", "dim"), visible_line(run), no_wrap=True),
@@ -91,109 +117,80 @@ def summary(
     )
 
 
-def next_commands(ending: Ending, plan: Plan) -> tuple[str, ...]:
-    """Return at most three commands that make sense now, the most useful first.
-
-    Running again is offered only where the words of the command follow from the plan, and never
-    for endpoints that ended unknown: somebody has to look at those first.
-    """
-    worst = _worst_ends(ending.state.progress.values())
-    commands = []
-    # A key that is new has another remedy than one that was replaced; what was said names it.
-    untrusted = [
-        p.endpoint.id
-        for p, end in worst
-        if end.failure is FailureKind.HOST_KEY and "trust add" in end.detail
-    ]
-    inventory = not any(client.client == "adhoc" for client in plan.clients)
-    if untrusted and inventory and plan.playbook.origin != "typed":
-        commands.append(f"outagekit trust add {_selector(untrusted, worst)}")
-    if worst or ending.why:
-        commands.append("outagekit log show last")
-    again = _again(plan, {end.state for _, end in worst}) if inventory else ""
-    commands.extend([again] if again else [])
-    commands.append("outagekit log verify last")
-    return tuple(commands[:3])
-
-
-def counts_document(ending: Ending, plan: Plan, run: RunId, *, log_path: Path) -> dict[str, Any]:
-    """Return how a run ended for `--json`.
-
-    `counts` has every end state, also those nobody is in; an endpoint that never came to its end
-    is `finished: false`, and its `state` is that of the steps it did.
-    """
-    state = ending.state
-    counts = state.counts()
-    return {
-        "run": run,
-        "playbook": plan.playbook.name,
-        "plan": plan.digest,
-        "exit_code": ending.exit_code,
-        "stopped_by": ending.why,
-        "log": str(log_path),
-        "counts": {each.value: counts.get(each, 0) for each in EndState},
-        "unfinished": sum(not _finished(p, plan) for p in state.progress.values()),
-        "endpoints": [_endpoint_document(each, plan) for each in state.progress.values()],
-    }
-
-
-def _endpoint_document(progress: Progress, plan: Plan) -> dict[str, Any]:
-    worst = progress.worst
-    return {
-        "endpoint": progress.endpoint.id,
-        "state": progress.state.value,
-        "finished": _finished(progress, plan),
-        "failure": worst.failure.value if worst and worst.failure else None,
-        "detail": worst.detail if worst else "",
-        "steps": {
-            step: {
-                "state": end.state.value,
-                "failure": end.failure.value if end.failure else None,
-                "detail": end.detail,
-                "result": end.result,
-            }
-            for step, end in progress.ends.items()
-        },
-    }
-
-
-def _finished(progress: Progress, plan: Plan) -> bool:
-    return progress.ended or progress.position >= len(plan.steps)
-
-
-def _good(progress: Progress, plan: Plan) -> bool:
-    return not progress.ended and progress.position >= len(plan.steps)
-
-
 def _sentence(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Text:
-    good = sum(_good(each, plan) for each in progress)
+    good = sum(is_good(each, plan) for each in progress)
+    every = good == len(progress)
+    what = _foretold(plan, progress) if plan.dry_run else _reached(plan, progress, good)
+    parts = [_why(ending), f"Undo of {visible_line(plan.undoes)}:" if plan.undoes else "", what]
+    return Text(" ".join(filter(None, parts)), "bold green" if every else "bold")
+
+
+def _why(ending: Ending) -> str:
+    """Return why a run stopped before its end, as a sentence."""
+    if not ending.why:
+        return ""
+    if ending.exit_code == _GATE:
+        return "Stopped by a gate."
+    why = visible_line(ending.why)
+    if _INTERRUPTED.fullmatch(why):
+        return f"Stopped by {why}."
+    return f"{why[:1].upper()}{why[1:]}".rstrip(".") + "."
+
+
+def _reached(plan: Plan, progress: Sequence[Progress], good: int) -> str:
     total = len(progress)
-    every = good == total
     size = count(total, "endpoint")
-    who = (f"All {size}" if total > 1 else "The endpoint") if every else f"{good} of {size}"
-    one = (total if every else good) == 1
-    wanted = "is as wanted" if one else "are as wanted"
+    who = f"{good} of {size}"
+    if good == total:
+        who = f"All {size}" if total > 1 else "The endpoint"
+    be = "is" if good == 1 else "are"
+    wanted = f"{be} as before" if plan.undoes else f"{be} as wanted"
     if _blind(plan, progress):
         wanted = "came to the end"
-    what = wanted if plan.changes else "answered"
-    stopped = f"Stopped by {visible_line(ending.why)}. " if ending.why else ""
-    return Text(f"{stopped}{who} {what}.", "bold green" if every else "bold")
+    return f"{who} {wanted if plan.changes else 'answered'}."
 
 
-def _counts(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
-    found = Counter(each.state for each in progress if _finished(each, plan))
-    unfinished = [each for each in progress if not _finished(each, plan)]
-    rows = [(s.value, found[s], _MEANING[s], STATE_STYLE[s]) for s in _SHOWN_ORDER if found[s]]
-    if unfinished:
-        fresh = sum(not each.begun for each in unfinished)
-        why = f"{fresh} of them not begun" if ending.why else "the run went no further"
-        rows.append((_UNFINISHED, len(unfinished), why, "yellow"))
+def _foretold(plan: Plan, progress: Sequence[Progress]) -> str:
+    found = Counter(foreseen_of(each, plan) for each in progress)
+    would = f"would change {found['would change']} of {count(len(progress), 'endpoint')}"
+    blind = f", cannot check {found['cannot check']}" if found["cannot check"] else ""
+    return f"Dry run: {would}{blind}; nothing was changed."
+
+
+def _counts(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
+    rows = _rows(plan, [each for each in progress if is_finished(each, plan)])
+    waiting = Counter(waiting_of(each, plan) for each in progress)
+    parts = [f"{waiting[kind]} {words}" for kind, words in _WAITING if waiting[kind]]
+    if parts:
+        number = sum(waiting[kind] for kind, _ in _WAITING)
+        rows.append(("not finished", number, ", ".join(parts), "yellow"))
     words = max((len(word) for word, *_ in rows), default=0)
     digits = max((len(str(number)) for _, number, *_ in rows), default=0)
     for word, number, meaning, style in rows:
         row = Text(f"  {number:>{digits}}  ")
         row.append(f"{word:<{words}}", style)
         yield row.append(f"  {meaning}", "dim")
+
+
+def _rows(plan: Plan, finished: Sequence[Progress]) -> list[_Row]:
+    """Return how many endpoints ended how; each is in one row."""
+    refused = [each for each in finished if each.refused and each.state not in ENDING]
+    others = [each for each in finished if not (each.refused and each.state not in ENDING)]
+    foreseen: Counter[str] = Counter()
+    if plan.dry_run:
+        foreseen.update(foreseen_of(each, plan) for each in others)
+        others = [each for each in others if not foreseen_of(each, plan)]
+    found = Counter(each.state for each in others)
+    rows: list[_Row] = [(word, foreseen[word], *_FORESEEN[word]) for word in _FORESEEN]
+    rows += [(s.value, found[s], _meaning(s, plan), STATE_STYLE[s]) for s in _SHOWN_ORDER]
+    rows.append(("refused", len(refused), "a person said no", "bold red"))
+    return [row for row in rows if row[1]]
+
+
+def _meaning(state: EndState, plan: Plan) -> str:
+    if plan.undoes and state is EndState.CHANGED:
+        return "taken back by this run"
+    return _MEANING[state]
 
 
 def _worst_ends(progress: Iterable[Progress]) -> list[tuple[Progress, StepEnd]]:
@@ -226,11 +223,11 @@ def _trouble(trouble: _Trouble) -> Iterable[Text]:
         said = those[0][1] if len(those) == 1 else same
         if said:
             yield Text(f"  {said}")
-        yield Text(f"    {_names([each for each, _ in those])}", "dim")
+        yield Text(f"    {names_text(each.endpoint.id for each, _ in those)}", "dim")
     rest = largest[_MAX_DETAILS:]
     if rest:
-        others = [each for _, those in rest for each, _ in those]
-        yield Text(f"  said otherwise by {_names(others)}", "dim")
+        others = names_text(each.endpoint.id for _, those in rest for each, _ in those)
+        yield Text(f"  said otherwise by {others}", "dim")
     advice = ADVICE[trouble.failure] if trouble.failure else ""
     if trouble.state is EndState.UNKNOWN:
         advice = UNKNOWN
@@ -238,26 +235,16 @@ def _trouble(trouble: _Trouble) -> Iterable[Text]:
         yield Text(f"  -> {advice}", "italic")
 
 
-def _names(progress: Sequence[Progress]) -> str:
-    """Return endpoints folded by client: `acme/pos-01, pos-02 and 5 more; beta/web-01`."""
-    by_client: dict[str, list[str]] = {}
-    for each in progress:
-        by_client.setdefault(each.endpoint.client, []).append(visible_line(each.endpoint.name))
-    told = [
-        f"{visible_line(client)}/{fold_list(names, _MAX_NAMES)}"
-        for client, names in list(by_client.items())[:_MAX_CLIENTS]
-    ]
-    if len(by_client) > _MAX_CLIENTS:
-        told.append(f"and those of {count(len(by_client) - _MAX_CLIENTS, 'more client')}")
-    return "; ".join(told)
-
-
 def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
-    """Say why endpoints were left alone, if no step of them applied."""
+    """Say why steps were left out: where no step applied, and what a dry run could not check."""
     reasons: Counter[tuple[StepId, str]] = Counter()
     for each in progress:
-        if each.state is EndState.SKIPPED and _good(each, plan):
-            reasons.update((step, end.detail) for step, end in each.ends.items())
+        alone = each.state is EndState.SKIPPED and is_good(each, plan)
+        reasons.update(
+            (step, end.detail)
+            for step, end in each.ends.items()
+            if end.state is EndState.SKIPPED and (end.would_change if plan.dry_run else alone)
+        )
     if not reasons:
         return
     yield Text()
@@ -288,48 +275,3 @@ def _unproved(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
         has = "has" if len(blind) == 1 else "have"
         yield Text()
         yield Text(f"not proved: {fold_list(blind)} {has} no verify, only an exit code", "yellow")
-
-
-def _selector(names: Sequence[str], worst: Sequence[tuple[Progress, StepEnd]]) -> str:
-    """Return what chooses these endpoints on a command line, without any quoting."""
-    if len(names) == 1:
-        return names[0]
-    clients = {progress.endpoint.client for progress, _ in worst}
-    return "run:last:failed" + (" --all-clients" if len(clients) > 1 else "")
-
-
-def _again(plan: Plan, states: set[EndState]) -> str:
-    """Return the command that runs the plan again where it failed, or nothing.
-
-    Nothing is returned if a word of it would have to be quoted in some shell, or guessed.
-    """
-    wanted = [s.value for s in (EndState.FAILED, EndState.UNREACHABLE) if s in states]
-    words = None if plan.overrides else playbook_words(plan.playbook, plan.params)
-    if not wanted or words is None:
-        return ""
-    limit = " or ".join(f"run:last:{state}" for state in wanted)
-    quoted = f'"{limit}"' if len(wanted) > 1 else limit
-    clients = [client.client for client in plan.clients]
-    walls = [f"--client {client}" for client in clients] if len(clients) > 1 else []
-    if len(walls) > _MAX_CLIENT_FLAGS:
-        walls = ["--all-clients"]
-    return " ".join(["outagekit run", *words, *walls, "--limit", quoted])
-
-
-def playbook_words(book: Playbook, params: Mapping[str, Any]) -> list[str] | None:
-    """Return the words that name a playbook and its values on a command line.
-
-    None if there are none, or if one of them would have to be quoted in some shell.
-    """
-    if book.origin == "typed":
-        return None
-    words = [book.path if book.origin == "outside" else book.name]
-    for name, value in params.items():
-        declared = book.params.get(name)
-        if declared is not None and not declared.required and declared.default == value:
-            continue
-        if not isinstance(value, str | int | float):
-            return None
-        given = str(value).lower() if isinstance(value, bool) else str(value)
-        words += ["-p", f"{name}={given}"]
-    return words if all(_PASTEABLE.fullmatch(word) for word in words) else None

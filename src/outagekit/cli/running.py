@@ -142,7 +142,9 @@ def _opened(desk: Desk, run: RunId, folder: Path) -> None:
 
 def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     """Say how it ended, for people or as one document, and exit with the run's code."""
-    from outagekit.cli.ending import counts_document, next_commands, summary
+    from outagekit.cli.document import counts_document
+    from outagekit.cli.ending import summary
+    from outagekit.cli.onward import next_commands
 
     verdict = verdict_text(over.folder)
     log_path = over.folder / "log.jsonl"

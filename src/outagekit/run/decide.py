@@ -17,8 +17,19 @@ from outagekit.events import (
 from outagekit.run.commands import Command
 from outagekit.run.doubts import settle_attention
 from outagekit.run.placing import stage_at
-from outagekit.run.questions import ask_about_doubts, once_stage, overdue_question
-from outagekit.run.rollout import judge_stragglers, retried, stop_wave, wave_stage
+from outagekit.run.questions import (
+    ask_about_doubts,
+    ask_at_gate,
+    once_stage,
+    overdue_question,
+)
+from outagekit.run.rollout import (
+    at_gate,
+    is_tried_again,
+    judge_stragglers,
+    stop_wave,
+    wave_stage,
+)
 from outagekit.run.situation import Bounds, Situation
 from outagekit.run.starting import next_steps
 from outagekit.run.state import State
@@ -50,7 +61,10 @@ def decide(state: State, situation: Situation) -> list[Command]:
 def _stop(state: State, situation: Situation) -> list[Command]:
     """Judge and close what is complete already, for that begins nothing; else pause."""
     if state.closed_gate:
-        return retried(state)
+        return at_gate(state, stopping=True)
+    stopped = stop_wave(state)
+    if stopped:
+        return stopped
     if not state.attention:
         commands = _go_on(state, situation)
         if commands and all(isinstance(each, WaveJudged | RunClosed) for each in commands):
@@ -63,7 +77,10 @@ def _at_closed_gate(state: State, situation: Situation) -> list[Command]:
     begun = next_steps(state, situation, only=state.retrying)
     if begun:
         return begun
-    return retried(state)
+    if state.running or is_tried_again(state):
+        return []
+    asked, is_over = ask_at_gate(state, situation)
+    return at_gate(state) if is_over else asked
 
 
 def _go_on(state: State, situation: Situation) -> list[Command]:

@@ -48,6 +48,7 @@ from outagekit.events import (
 )
 from outagekit.log.clock import moment_ns
 from outagekit.plan.waves import digest_of_waves
+from outagekit.playbook.model import WaitHttp, WaitTcp
 from outagekit.run import mending
 from outagekit.run.cutting import cut
 from outagekit.run.placing import settle, stage_at
@@ -239,7 +240,9 @@ def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
     state.answers.pop(doubt_name(event.step, event.endpoint), None)
     if event.how != "rerun":
         _leave_behind(state, progress, event.step)
-    if event.how == "probed" and event.state is not EndState.UNKNOWN:
+    # A look has run a command there; a person who says how it ended has seen that one had run.
+    known = event.how == "probed" or (event.how == "answered" and event.state is not None)
+    if known and event.state is not EndState.UNKNOWN:
         _note_answer(state, progress, event)
     if event.state is None:
         del progress.ends[event.step]
@@ -310,7 +313,7 @@ def _park(state: State, event: EndpointParked, now_ns: int) -> None:
 
 def _return(state: State, event: EndpointReturned, _now_ns: int) -> None:
     progress = state.progress[event.endpoint]
-    _leave_room(state, progress)
+    mending.leave_room(state, progress)
     progress.returns += 1
     progress.straggler = True
     mending.forget(state, progress, (EndState.UNREACHABLE,))
@@ -319,7 +322,7 @@ def _return(state: State, event: EndpointReturned, _now_ns: int) -> None:
 
 def _expire(state: State, event: EndpointExpired, _now_ns: int) -> None:
     progress = state.progress[event.endpoint]
-    _leave_room(state, progress)
+    mending.leave_room(state, progress)
     mending.give_up(progress)
     settle(state, progress)
 
@@ -371,7 +374,12 @@ def _close(state: State, _event: RunClosed, _now_ns: int) -> None:
 def _note_answer(
     state: State, progress: Progress, event: StepPart | StepFinished | StepResolved
 ) -> bool:
-    """Remember that a command of ours ran; return whether that was known already."""
+    """Remember that a command of ours ran; return whether nothing new was learnt.
+
+    A port or a web page that is looked at from here is no command on the endpoint.
+    """
+    if isinstance(state.index.step[event.step].action, WaitTcp | WaitHttp):
+        return True
     progress.answered = True
     spread = state.spreads.get(state.stage_of(event.step).number)
     if spread is None or event.endpoint in spread.answered:
@@ -386,11 +394,6 @@ def _leave_lane(state: State, progress: Progress) -> None:
     del state.running[progress.running.id]
     progress.running = None
     state.running_at[place_of(progress.endpoint)] -= 1
-
-
-def _leave_room(state: State, progress: Progress) -> None:
-    progress.parked_until_ns = None
-    state.parked.pop(progress.endpoint.id, None)
 
 
 def _settle_all(state: State, identities: Iterable[EndpointId]) -> None:

@@ -79,6 +79,12 @@ def to_recheck(state: State, progress: Progress, steps: tuple[StepId, ...]) -> l
     return provable or changed[-1:]
 
 
+def leave_room(state: State, progress: Progress) -> None:
+    """Take an endpoint out of the waiting room."""
+    progress.parked_until_ns = None
+    state.parked.pop(progress.endpoint.id, None)
+
+
 def forget(state: State, progress: Progress, ends: Collection[EndState]) -> None:
     """Let an endpoint take again the steps that ended so."""
     for name in [name for name, end in progress.ends.items() if end.state in ends]:
@@ -125,14 +131,21 @@ def try_again(state: State) -> None:
     for identity in state.spreads[stage].members(wave):
         progress = state.progress[identity]
         bad = [n for n in steps if n in progress.ends and progress.ends[n].state in BAD]
-        if bad and not progress.refused:
-            state.retrying.add(identity)
-            if progress.ended:
-                _reopen(state, progress, bad)
+        parked = progress.parked_until_ns is not None
+        if progress.refused or not (bad or parked):
+            continue
+        state.retrying.add(identity)
+        if progress.ended:
+            _reopen(state, progress, bad)
+        elif parked:
+            # Somebody has seen to it, perhaps: it is reached for at once, not when a port answers.
+            leave_room(state, progress)
+            forget(state, progress, (EndState.UNREACHABLE,))
 
 
 def _reopen(state: State, progress: Progress, bad: list[StepId]) -> None:
     progress.ended = False
+    progress.room_until_ns = None
     progress.tries = progress.doubts = 0
     progress.undo, progress.recheck = [], []
     for name in [n for n, end in progress.ends.items() if end.undone]:

@@ -18,6 +18,7 @@ from outagekit.plan.model import Stage
 from outagekit.playbook.expressions import ExpressionProblem, NoValue, evaluate
 from outagekit.playbook.model import Approve, Manual, Step
 from outagekit.run.commands import Command
+from outagekit.run.situation import Situation
 from outagekit.run.state import Given, Progress, Question, State
 from outagekit.run.values import client_namespace, text_for_people
 
@@ -152,6 +153,23 @@ def ask_about_doubts(state: State, now_ns: int, *, attended: bool) -> list[Comma
     number = len(state.questions)
     what = "a question waits" if number == 1 else f"{number} questions wait"
     return [RunPaused(why=f"{what} for a person", exit_code=_QUESTION_EXIT)]
+
+
+def ask_at_gate(state: State, situation: Situation) -> tuple[list[Command], bool]:
+    """Return what is asked about doubts that keep a gate closed, and whether that is over.
+
+    Only of a person who is there, and only once they are all that is left of a second try.
+    """
+    if not situation.attended:
+        return [], True
+    doubts = [
+        question
+        for question in state.questions.values()
+        if question.kind == "doubt" and question.endpoint in state.retrying
+    ]
+    unasked = [question for question in doubts if question.until_ns is None]
+    waited_for = any((question.until_ns or 0) > situation.now_ns for question in doubts)
+    return [asked(question, _PATIENCE_MS) for question in unasked], not (unasked or waited_for)
 
 
 def asked(question: Question, for_ms: int = 0) -> ApprovalAsked:

@@ -205,7 +205,7 @@ class _Return:
         again = self._ask(report=True)
         if again is None:
             return None
-        if again.id != boot.id or again.is_after(boot):
+        if again.id != boot.id or (not again.id and again.is_after(boot)):
             self._seen = "up, but it restarted once more"
             return None
         return self._verified()

@@ -59,20 +59,21 @@ def stop_wave(state: State) -> list[Command]:
     return []
 
 
-def retried(state: State) -> list[Command]:
-    """Return what follows once those who closed a gate have had their second chance, or had none.
+def is_tried_again(state: State) -> bool:
+    """Return whether somebody who closed a gate is still at its second chance."""
+    return any(_is_at_work(state, identity) for identity in state.retrying)
 
-    The gate opens again if it holds now; else the run pauses.
+
+def at_gate(state: State, *, stopping: bool = False) -> list[Command]:
+    """Return what follows at a closed gate: it opens again if it holds now, else the run pauses.
+
+    If the run is stopping, not everybody had its second chance, and nothing opens.
     """
     if state.closed_gate is None:
         return []
     stage, wave = state.closed_gate
-    if any(_is_at_work(state, identity) for identity in state.retrying):
-        return []
-    if state.running:
-        return []
     sums = _sums(state, stage, wave, certain=True)
-    if state.gate_retried and holds(sums):
+    if state.gate_retried and holds(sums) and not stopping:
         return [WaveReopened(stage=stage, wave=wave, sums=sums)]
     closing = state.closing if holds(sums) else sums
     bad = ", ".join(_in_words(each) for each in closing if not each.holds)

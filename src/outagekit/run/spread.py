@@ -159,7 +159,7 @@ class Spread:
 
 def _keys(what: InWave, *, answered: bool) -> _Keys:
     keys: _Keys = (what.condition,)
-    if answered:
+    if answered or what.condition == "good":  # good without a command: nothing had to be done
         keys += ("answered",)
     elif what.condition != "waiting":
         keys += ("silent",)

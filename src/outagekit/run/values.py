@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from outagekit.events import EndState, StepId
@@ -89,14 +90,17 @@ def needs_change(state: State, progress: Progress, steps: tuple[StepId, ...]) ->
     """Return whether a changing step of a stage may still be done on an endpoint.
 
     A `when` rules it out if it is false already, or if it asks for what does not exist and will
-    not: only a step of the same stage can still make it true.
+    not: only a step of the same stage that may still be done can make it true.
     """
-    return any(
-        step.changes
-        and state.takes(progress, step)
-        and not _ruled_out(state, progress, step, steps)
-        for step in (state.index.step[name] for name in steps)
-    )
+    foreseen = replace(progress, ends=dict(progress.ends))
+    for step in (state.index.step[name] for name in steps):
+        if not state.takes(progress, step):
+            continue
+        if _ruled_out(state, foreseen, step, steps):
+            foreseen.ends[step.id] = StepEnd(EndState.SKIPPED)
+        elif step.changes:
+            return True
+    return False
 
 
 def _ruled_out(state: State, progress: Progress, step: Step, steps: tuple[StepId, ...]) -> bool:
