@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from outagekit.events import RunId
     from outagekit.plan.model import Plan
-    from outagekit.run.coordinator import Ending
     from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.surroundings import Ending
 
 
 def counts_document(ending: Ending, plan: Plan, run: RunId, *, log_path: Path) -> dict[str, Any]:

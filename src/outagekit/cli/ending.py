@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from outagekit.events import RunId, StepId
     from outagekit.plan.model import Plan
-    from outagekit.run.coordinator import Ending
     from outagekit.run.state import Progress, StepEnd
+    from outagekit.run.surroundings import Ending
 
 _MEANING: Final[dict[EndState, str]] = {
     EndState.CHANGED: "changed by this run",

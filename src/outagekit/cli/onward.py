@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
-    from outagekit.run.coordinator import Ending
     from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.surroundings import Ending
 
 _MAX_COMMANDS: Final = 3
 _MAX_CLIENT_FLAGS: Final = 5

@@ -8,6 +8,7 @@ import msgspec
 
 from outagekit.errors import LogDamaged
 from outagekit.events import Record, RunClosed, RunOpened, RunPaused, RunResumed
+from outagekit.log.lock import is_held
 from outagekit.log.reader import glance
 
 
@@ -23,8 +24,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: int
     drill: bool
     standing: str
-    """`closed: exit 3`, `paused: Ctrl-C`, `open` (running, or its process died), `damaged`,
-    or `unreadable`: the file cannot be opened."""
+    """`closed: exit 3`, `paused: exit 6, Ctrl-C`, `running`, `open` (its process died without a
+    word), `damaged`, or `unreadable`: the file cannot be opened. `paused` and `open` can be resumed."""
 
 
 def overview(path: Path) -> Overview:
@@ -43,7 +44,7 @@ def overview(path: Path) -> Overview:
         clients=opened.clients if opened else (),
         endpoints=opened.endpoints if opened else 0,
         drill=bool(opened and opened.drill),
-        standing=_standing(seen.last) if opened else "damaged",
+        standing=_standing(seen.last, path) if opened else "damaged",
     )
 
 
@@ -60,15 +61,15 @@ def _unread(path: Path) -> Overview:
     )
 
 
-def _standing(last: tuple[Record, ...]) -> str:
+def _standing(last: tuple[Record, ...], path: Path) -> str:
     for record in reversed(last):
         match record.event:
             case RunClosed(exit_code=code):
                 return f"closed: exit {code}"
-            case RunPaused(why=why):
-                return f"paused: {why}"
+            case RunPaused(why=why, exit_code=code):
+                return f"paused: exit {code}, {why}"
             case RunResumed():
-                return "open"
+                break
             case _:
                 continue
-    return "open"
+    return "running" if is_held(path) else "open"
