@@ -639,3 +639,42 @@ def test_no_thread_is_left_behind():
         desk.happen(CALL)
         desk.says("answer: ")
     assert "asker" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_is_typed_while_the_picture_stands_moves_nothing_on_the_terminal(pty, monkeypatch):
+    import termios
+
+    master, slave = pty
+
+    def echoes():
+        return bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+
+    terminal = Terminal()
+    monkeypatch.setattr(terminal, "fileno", lambda: slave, raising=False)
+    screen = Screen(stderr=terminal, stdout=Pipe())
+    with LiveView(plan_of([read("detect")]), screen) as view:
+        assert not echoes()
+        view.pause()
+        assert echoes()
+        view.resume("press Enter")
+        assert not echoes()
+        os.write(master, b"\n")
+        _until(lambda: any("press" in row for row in terminal.rows))
+        view.pause(typed=True)
+        assert not any(row for row in terminal.rows)
+        view.resume()
+    assert echoes()
+
+
+def test_a_terminal_that_showed_nothing_before_shows_nothing_after(pty, monkeypatch):
+    import termios
+
+    _, slave = pty
+    modes = termios.tcgetattr(slave)
+    modes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    terminal = Terminal()
+    monkeypatch.setattr(terminal, "fileno", lambda: slave, raising=False)
+    with LiveView(plan_of([read("detect")]), Screen(stderr=terminal, stdout=Pipe())):
+        pass
+    assert not termios.tcgetattr(slave)[3] & termios.ECHO

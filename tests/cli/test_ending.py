@@ -151,7 +151,7 @@ def test_a_stopped_run_calls_nothing_done_that_is_not():
     ending = ended(plan, *events, code=6, why="Ctrl-C")
     lines = text_of(ending, plan)
     assert lines[1] == "Stopped by Ctrl-C. 1 of 3 endpoints is as wanted."
-    assert "  2  not finished  1 not begun, 1 half way" in lines
+    assert "  2  not finished  1 not begun, 1 not changed yet" in lines
     document = counts_document(ending, plan, RUN, log_path=LOG)
     assert document["unfinished"] == 2
     assert [each["finished"] for each in document["endpoints"]] == [True, False, False]

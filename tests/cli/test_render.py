@@ -174,6 +174,16 @@ def asked(terminal, answer, **options):
     return Screen(stderr=terminal, stdin=Keyboard(answer)).ask("Type 212 to start:", **options)
 
 
+def test_a_question_longer_than_a_line_is_folded_between_words(terminal):
+    question = "This CHANGES up to 8 endpoints of acme, borealis and corvus (Sun 16:13 UTC). Type 8:"
+    Screen(stderr=terminal, stdin=Keyboard("8\n")).ask(question, flag="--yes", expected="8")
+    first, *others = terminal.rows
+    assert others
+    assert max(map(len, terminal.rows)) <= 80
+    assert " ".join([first, *map(str.strip, others)]) == question
+    assert terminal.getvalue().endswith("Type 8: ")
+
+
 def test_asking_without_a_terminal_names_the_flag_and_shows_the_question(terminal):
     for shown in (screen()[0], Screen(stderr=terminal, stdin=io.StringIO("y\n"))):
         assert not shown.interactive

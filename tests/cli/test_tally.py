@@ -417,6 +417,14 @@ def test_deadlines_move_to_the_clock_of_the_next_life():
     assert tally.parked == {TWO: 3607_000_000_000}
 
 
+def test_a_wall_clock_that_was_set_back_makes_no_deadline_later():
+    bakes = WaveBaking(stage=2, wave=1, endpoints=1, for_ms=60_000)
+    tally = tally_of((500.0, SURVEY), (500.0, FIX), (500.0, CUT), (500.0, FIRST), (510.0, bakes))
+    first, *_ = records((7.0, RESUMED), life="b")
+    tally.take(msgspec.structs.replace(first, at="2006-11-22T08:14:33.120411Z"))
+    assert tally.wave.until_ns == 67_000_000_000
+
+
 def test_questions_of_an_earlier_life_are_asked_again():
     tally = tally_of(FIX, CUT, FIRST, started(ONE), doubted(ONE), ASKED, RunPaused(why="asked"))
     told(tally, RESUMED, life="b")

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from outagekit.cli.render import Screen
+from outagekit.cli.undo import steps_to_undo_unknown
+from outagekit.errors import StoppedByPerson, UsageError
 from outagekit.events import StepFinished
 from outagekit.log.folder import find_run
 from outagekit.log.lock import FolderLock
 from outagekit.log.reader import read_records
+from outagekit.run.replay import recorded
+from outagekit.run.traces import traces_of
+from outagekit.testing.builders import plan_of, step
+from outagekit.testing.driver import succeed
+from outagekit.testing.runs import Ran, lose
+from outagekit.testing.terminal import Keyboard, Pipe, Terminal
 
 ALL = ("--all-clients", "--yes")
 
@@ -110,3 +119,42 @@ def test_an_undo_that_was_executed_stands_in_its_own_log(call, ran, state):
     ends = [r.event for r in records if isinstance(r.event, StepFinished)]
     assert {e.step for e in ends} == {"survey", "undo_mend"}
     assert call("log", "verify", undone["run"], *place).code == 0
+
+
+@pytest.fixture
+def doubtful(tmp_path):
+    """Two steps that are unknown on one endpoint each."""
+
+    def answer(order):
+        at = (order.target.endpoint.name, order.step)
+        return lose(order) if at in {("pos-01", "one"), ("pos-02", "two")} else succeed(order)
+
+    fields = {"check": "is it", "undo": "undo it", "on_doubt": "skip"}
+    return traces_of(
+        recorded(
+            Ran(plan_of([step("one", **fields), step("two", **fields)]), tmp_path, answer).folder
+        )
+    )
+
+
+def test_at_a_terminal_each_unknown_step_is_asked_about(doubtful):
+    shown = Terminal()
+    screen = Screen(plain=True, stderr=shown, stdin=Keyboard("leave\nUndo\n"))
+    assert steps_to_undo_unknown(screen, doubtful, None) == ["one"]
+    asked = "Nobody knows whether two on 1 endpoint (acme/pos-02) was done. Undo it there too?"
+    assert asked in shown.getvalue()
+
+
+@pytest.mark.parametrize("typed", ["yes\n", "\n", ""])
+def test_an_answer_that_is_neither_undo_nor_leave_begins_nothing(doubtful, typed):
+    screen = Screen(plain=True, stderr=Terminal(), stdin=Keyboard(typed))
+    with pytest.raises(StoppedByPerson, match="nothing begins"):
+        steps_to_undo_unknown(screen, doubtful, None)
+
+
+def test_without_a_terminal_the_flag_is_named(doubtful):
+    with pytest.raises(UsageError, match="--unknown undo or --unknown leave"):
+        steps_to_undo_unknown(Screen(stderr=Pipe(), stdin=Pipe()), doubtful, None)
+    screen = Screen(stderr=Pipe(), stdin=Pipe())
+    assert set(steps_to_undo_unknown(screen, doubtful, "undo")) == {"one", "two"}
+    assert set(steps_to_undo_unknown(screen, doubtful, "leave")) == set()

@@ -67,7 +67,7 @@ def run_drill(
     # A gate that closes ends nothing that was rehearsed: whom it kept back is not judged.
     stopped = over.ending.why if over.ending.exit_code != _GATE else ""
     tell = desk.screen.note if score.passed and not over.ending.why else desk.screen.say
-    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict, drill=True))
     if stopped:
         desk.screen.say("the drill was stopped, so there is no score")
     else:

@@ -55,6 +55,7 @@ _FORESEEN: Final = {
 }
 _WAITING: Final[tuple[tuple[Waiting, str], ...]] = (
     ("not begun", "not begun"),
+    ("not changed", "not changed yet"),
     ("half way", "half way"),
     ("in the waiting room", "in the waiting room"),
     ("for a person", "waiting for a person"),
@@ -88,13 +89,19 @@ class _Trouble:
 
 
 def summary(
-    ending: Ending, plan: Plan, run: RunId, *, log_path: Path, verdict: str = ""
+    ending: Ending,
+    plan: Plan,
+    run: RunId,
+    *,
+    log_path: Path,
+    verdict: str = "",
+    drill: bool = False,
 ) -> tuple[Text, ...]:
     """Return the lines that say how a run ended: the sentence, the counts, what is not fixed.
 
     Where it stopped comes before what went wrong, and that before what happened on the way.
-    `verdict` is what verifying the log gave, as one line. Lines may be longer than a terminal;
-    those with `no_wrap` are meant to be copied.
+    `verdict` is what verifying the log gave, as one line; a `drill` cannot be resumed. Lines may
+    be longer than a terminal; those with `no_wrap` are meant to be copied.
     """
     state = ending.state
     progress = list(state.progress.values())
@@ -102,9 +109,9 @@ def summary(
         Text(),
         _sentence(ending, plan, progress),
         *_counts(plan, progress),
-        *gate_lines(state),
-        *question_lines(state),
-        *room_lines(state),
+        *gate_lines(state, resumable=not drill),
+        *question_lines(state, resumable=not drill),
+        *room_lines(state, resumable=not drill),
         *_troubles(progress),
         *_skips(plan, progress),
         *skipped_lines(state),
@@ -143,10 +150,12 @@ def _reached(plan: Plan, progress: Sequence[Progress], good: int) -> str:
     who = f"{good} of {size}"
     if good == total:
         who = f"All {size}" if total > 1 else "The endpoint"
+    blind = _blind(plan, progress)
+    if plan.undoes:
+        done = "came to its end on" if blind else "done on"
+        return f"{done} {who[:1].lower()}{who[1:]}."
     be = "is" if good == 1 else "are"
-    wanted = f"{be} as before" if plan.undoes else f"{be} as wanted"
-    if _blind(plan, progress):
-        wanted = "came to the end"
+    wanted = "came to the end" if blind else f"{be} as wanted"
     return f"{who} {wanted if plan.changes else 'answered'}."
 
 

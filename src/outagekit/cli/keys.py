@@ -1,7 +1,7 @@
 """The keyboard of a run's own terminal: lines as they are typed, waited for in small pieces.
 
-The seam between the systems. Nobody reads here in the background of a shell: that would stop the
-whole process.
+What is typed is not shown while a picture stands on the terminal. The seam between the systems.
+Nobody reads here in the background of a shell: that would stop the whole process.
 """
 
 from __future__ import annotations
@@ -97,6 +97,18 @@ if sys.platform == "win32":
                     return None
                 time.sleep(0.02)
 
+    class Echo:
+        """What is typed is shown only by whoever reads it, so there is nothing to do."""
+
+        def __init__(self, _descriptor: int | None) -> None:
+            self.is_off = False
+
+        def off(self) -> None:
+            """Do nothing."""
+
+        def on(self) -> None:
+            """Do nothing."""
+
     def _echo(text: str) -> None:
         for character in text:
             msvcrt.putwch("\r" if character == "\n" else character)
@@ -144,11 +156,49 @@ else:
             return line.decode("utf-8", "backslashreplace")
 
         def _is_ours(self) -> bool:
-            """Return whether this process is in the foreground of the terminal."""
+            return is_ours(self._descriptor)
+
+    class Echo:
+        """Whether a terminal shows what is typed; nothing is changed where that cannot be.
+
+        A line feed somebody types would move a picture that is drawn again in its place.
+        """
+
+        def __init__(self, descriptor: int | None) -> None:
+            self._descriptor = descriptor
+            self.is_off = False
+            """Whether it was turned off here."""
+
+        def off(self) -> None:
+            """Show nothing of what is typed until `on`."""
+            self.is_off = self.is_off or self._set(on=False)
+
+        def on(self) -> None:
+            """Show what is typed again, if it was turned off here."""
+            if self.is_off:
+                self._set(on=True)
+            self.is_off = False
+
+        def _set(self, *, on: bool) -> bool:
+            """Return whether something was changed."""
+            if self._descriptor is None or not is_ours(self._descriptor):
+                return False
             try:
-                return os.tcgetpgrp(self._descriptor) == os.getpgrp()
-            except OSError:
-                return True  # it controls nobody, so it stops nobody
+                modes = termios.tcgetattr(self._descriptor)
+                if bool(modes[3] & termios.ECHO) == on:
+                    return False
+                modes[3] ^= termios.ECHO
+                termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
+            except termios.error:
+                return False
+            return True
+
+    def is_ours(descriptor: int) -> bool:
+        """Return whether this process is in the foreground of the terminal."""
+        try:
+            return os.tcgetpgrp(descriptor) == os.getpgrp()
+        except OSError:
+            return True  # it controls nobody, so it stops nobody
 
     def with_error_as_os_error(call: Callable[[int, int], None], first: int, second: int) -> None:
         """Call a function of `termios`, whose errors are not `OSError`."""

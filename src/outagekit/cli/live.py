@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from rich.console import Group
 from rich.control import Control
@@ -18,6 +18,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from outagekit.cli.frame import frame
+from outagekit.cli.keys import Echo
 from outagekit.cli.tally import Tally
 from outagekit.text import visible_line
 
@@ -46,6 +47,7 @@ class LiveView:
         self._tally = Tally(plan)
         self._lock = threading.Lock()
         self._console = screen.people
+        self._echo = Echo(_descriptor_of(screen.people.file))
         self._now_s = now_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="live-view", daemon=True)
@@ -66,6 +68,7 @@ class LiveView:
 
     def __enter__(self) -> Self:
         with suppress(OSError, ValueError):  # the terminal was closed: nothing to draw on
+            self._echo.off()
             self._live.start()
             self._thread.start()
         return self
@@ -86,6 +89,7 @@ class LiveView:
             if kind is not None:
                 self._draw()
             self._live.stop()
+        self._echo.on()
 
     def on_records(self, records: tuple[Record, ...]) -> None:
         """Count records; called from the log's thread.
@@ -105,9 +109,10 @@ class LiveView:
             if self._paused or self._thread.ident is None:
                 return
             self._paused = True
-            if typed:
+            if typed and not self._echo.is_off:
                 self._console.control(Control.move(0, -1))
             self._live.transient = True
+            self._echo.on()
             self._live.stop()
 
     def resume(self, notice: str = "") -> None:
@@ -118,6 +123,7 @@ class LiveView:
                 return
             self._paused = False
             self._drawn = []
+            self._echo.off()
             self._live = self._new_live()
             self._live.start()
 
@@ -157,3 +163,11 @@ class LiveView:
         step = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
         if folded:
             self._console.control(Control(ControlType.CARRIAGE_RETURN, *step * folded))
+
+
+def _descriptor_of(stream: IO[str]) -> int | None:
+    """Return the descriptor of a terminal that is drawn on, None for what only looks like one."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None

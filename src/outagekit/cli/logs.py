@@ -32,6 +32,7 @@ def list_(stored: Stored, shown: Shown) -> None:
         return
     rows = [(o.run, o.opened, o.title, str(o.endpoints), o.standing) for o in found]
     screen.table(("run", "opened (UTC)", "title", "endpoints", "standing"), rows)
+    screen.next([f"outagekit resume {each.run}" for each in found if each.resumable])
 
 
 @app.command("show")

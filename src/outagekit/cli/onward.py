@@ -39,7 +39,7 @@ def next_commands(ending: Ending, plan: Plan) -> tuple[str, ...]:
         if (end := each.worst) is not None and end.state in BAD
     ]
     commands = [*_trust(plan, worst)]
-    commands += _resume(ending, plan) if ending.why else _after(plan, worst)
+    commands += _resume(ending, plan) if ending.why else _after(ending.state, plan, worst)
     return tuple(_named(command, ending.state.run) for command in commands[:_MAX_COMMANDS])
 
 
@@ -71,9 +71,10 @@ def _back(state: State, plan: Plan) -> str:
     return "outagekit undo {run}" if undoable else ""
 
 
-def _after(plan: Plan, worst: _Ends) -> list[str]:
+def _after(state: State, plan: Plan, worst: _Ends) -> list[str]:
     """Return what comes after a run that is over."""
-    commands = ["outagekit log show {run}"] if worst else []
+    refused = any(each.refused for each in state.progress.values())
+    commands = ["outagekit log show {run}"] if worst or refused else []
     again = _for_real(plan) if plan.dry_run else _again(plan, {end.state for _, end in worst})
     return [*commands, *([again] if again else []), "outagekit log verify {run}"]
 

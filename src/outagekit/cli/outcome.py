@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from outagekit.plan.model import Plan, Stage
     from outagekit.run.state import Progress, State, StepEnd
 
-Waiting = Literal["", "not begun", "half way", "in the waiting room", "in doubt", "for a person"]
-"""Why an endpoint has not come to its end; empty if it has."""
+Waiting = Literal[
+    "", "not begun", "not changed", "half way", "in the waiting room", "in doubt", "for a person"
+]
+"""Why an endpoint has not come to its end; empty if it has. `not changed`: it was only looked at
+so far; `half way`: something of it was changed, or there is nothing to change."""
 Foreseen = Literal["would change", "cannot check", ""]
 """What a dry run found out about an endpoint that is well otherwise."""
 NotTaken = Literal["earlier", "not started", "to come"]
@@ -50,7 +53,14 @@ def waiting_of(progress: Progress, plan: Plan) -> Waiting:
         return "for a person"
     if progress.doubt is not None or progress.running is not None:
         return "in doubt"
-    return "half way" if progress.begun else "not begun"
+    if not progress.begun:
+        return "not begun"
+    return "half way" if not plan.changes or _is_touched(progress, plan) else "not changed"
+
+
+def _is_touched(progress: Progress, plan: Plan) -> bool:
+    """Return whether a changing step was begun on an endpoint."""
+    return any(step.changes and step.id in progress.numbers for step in plan.steps)
 
 
 def _is_pending(progress: Progress) -> bool:
@@ -168,17 +178,13 @@ def gave_up(progress: Progress) -> bool:
     return over and progress.ended and progress.state is EndState.UNREACHABLE
 
 
-def baked(state: State) -> tuple[set[EndpointId], set[EndpointId]]:
-    """Return who was verified again after a bake and held, and who did not hold."""
-    held: set[EndpointId] = set()
-    fell: set[EndpointId] = set()
-    for number, spread in state.spreads.items():
-        steps = state.plan.stages[number - 1].steps
-        for identity in (e for wave in spread.baked for e in spread.members(wave)):
-            progress = state.progress[identity]
-            ends = [progress.ends[name] for name in steps if name in progress.ends]
-            if any(end.stood and end.state in BAD for end in ends):
-                fell.add(identity)
-            elif not progress.recheck and any(end.state is EndState.CHANGED for end in ends):
-                held.add(identity)
-    return held - fell, fell
+def baked(state: State) -> tuple[int, int]:
+    """Return on how many endpoints everything held after the bake, and on how many it did not."""
+    held = fell = 0
+    for progress in state.progress.values():
+        ends = progress.ends.values()
+        if any(end.stood and end.state in BAD for end in ends):
+            fell += 1
+        elif not progress.recheck and any(end.held for end in ends):
+            held += 1
+    return held, fell

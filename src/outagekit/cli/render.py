@@ -175,7 +175,8 @@ class Screen:
             how = f"say it beforehand with {flag}" if flag else "run it at a terminal"
             missing = f"there is no terminal to ask at; {how}"
             raise UsageError(missing, hint=f"the question is: {visible(question)}")
-        self.people.print(Text(f"{visible(question)} "), end="", soft_wrap=True)
+        folded = Text("\n").join(self._folded([Text(visible(question))]))
+        self.people.print(folded.append(" "), end="", soft_wrap=True)
         answer = self._stdin.readline().strip()
         if not answer:
             raise StoppedByPerson("no answer, so nothing begins")

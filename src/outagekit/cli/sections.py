@@ -54,7 +54,7 @@ def names_text(endpoints: Iterable[EndpointId]) -> str:
 # Where the run stands.
 
 
-def gate_lines(state: State) -> Iterator[Text]:
+def gate_lines(state: State, *, resumable: bool = True) -> Iterator[Text]:
     """Yield which gate is closed, its arithmetic, and who closed it."""
     gate = closed_gate(state)
     if gate is None:
@@ -66,7 +66,9 @@ def gate_lines(state: State) -> Iterator[Text]:
         yield _sum_line(each, digits)
         if who:
             yield Text(f"     {names_text(who)}", "dim")
-    yield Text("  -> resume tries those again; --past-gate goes past them, with a reason", "italic")
+    if resumable:
+        advice = "resume tries those again; --past-gate goes past them, with a reason"
+        yield Text(f"  -> {advice}", "italic")
 
 
 def _wave_text(gate: ClosedGate) -> str:
@@ -75,7 +77,7 @@ def _wave_text(gate: ClosedGate) -> str:
 
 def _sum_line(each: GateSum, digits: int) -> Text:
     least = each.what == "answered"
-    scope = "the wave" if each.scope == "wave" else "the run so far"
+    scope = "the wave" if each.scope == "wave" else "the run"
     limit = f"at {'least' if least else 'most'} {each.limit} of {each.of} in {scope}"
     line = Text(f"  {each.found:>{digits}}  ")
     line.append(f"{each.what:<11}", "" if each.holds else "bold red")
@@ -83,7 +85,7 @@ def _sum_line(each: GateSum, digits: int) -> Text:
     return line if each.holds else line.append(f": too {'few' if least else 'many'}", "bold red")
 
 
-def question_lines(state: State) -> Iterator[Text]:
+def question_lines(state: State, *, resumable: bool = True) -> Iterator[Text]:
     """Yield the questions that wait for a person."""
     if not state.questions:
         return
@@ -94,10 +96,11 @@ def question_lines(state: State) -> Iterator[Text]:
         yield line.append(f": {visible_line(question.text)}")
     if len(state.questions) > _MAX_LINES:
         yield Text(f"  and {len(state.questions) - _MAX_LINES} more", "dim")
-    yield Text("  -> resume asks again", "italic")
+    if resumable:
+        yield Text("  -> resume asks again", "italic")
 
 
-def room_lines(state: State) -> Iterator[Text]:
+def room_lines(state: State, *, resumable: bool = True) -> Iterator[Text]:
     """Yield who was in the waiting room: still there, back, or waited for in vain."""
     progress = state.progress.values()
     there = [p.endpoint.id for p in progress if waiting_of(p, state.plan) == "in the waiting room"]
@@ -109,7 +112,8 @@ def room_lines(state: State) -> Iterator[Text]:
         size, wait = count(len(there), "endpoint"), duration(state.plan.rollout.waiting_room_s)
         yield Text(f"In the waiting room: {size}", _WARNS)
         yield Text(f"    {names_text(there)}", "dim")
-        yield Text(f"  -> resume opens it again, for {wait}", "italic")
+        if resumable:
+            yield Text(f"  -> resume opens it again, for {wait}", "italic")
     if back:
         good = sum(is_good(each, state.plan) for each in back)
         size = count(len(back), "endpoint")
@@ -131,13 +135,20 @@ def way_lines(state: State) -> Iterator[Text]:
 
 
 def _once(state: State) -> Iterator[Text]:
-    for (step, client), end in list(state.once.items())[:_MAX_LINES]:
+    ends = {key: end for key, end in state.once.items() if not _is_no(state, *key)}
+    for (step, client), end in list(ends.items())[:_MAX_LINES]:
         whose = f" for {visible_line(client)}" if client else ""
         line = Text.assemble((end.state.value, STATE_STYLE[end.state]))
         said = visible_line(end.detail)
         yield line.append(f" {visible_line(step)}{whose}" + (f": {said}" if said else ""))
-    if len(state.once) > _MAX_LINES:
-        yield Text(f"and {len(state.once) - _MAX_LINES} more that happen once", "dim")
+    if len(ends) > _MAX_LINES:
+        yield Text(f"and {len(ends) - _MAX_LINES} more that happen once", "dim")
+
+
+def _is_no(state: State, step: StepId, client: str) -> bool:
+    """Return whether a person refused a step that happens once: that is told with whom it hit."""
+    given = state.answers.get(f"{step}@{client}" if client else step) or state.answers.get(step)
+    return given is not None and given.answer == "no"
 
 
 def _refused(state: State) -> Iterator[Text]:
@@ -172,8 +183,8 @@ def _doubts(state: State) -> Iterator[Text]:
 def _baked(state: State) -> Iterator[Text]:
     held, fell = baked(state)
     if held or fell:
-        size = count(len(held) + len(fell), "endpoint")
-        left = f", {len(fell)} no longer as wanted" if fell else ", all still as wanted"
+        left = f", {fell} not seen to hold" if fell else ", all still as wanted"
+        size = count(held + fell, "endpoint")
         yield Text(f"verified again after the bake: {size}{left}", _WARNS if fell else "")
 
 

@@ -97,7 +97,7 @@ class Tally(Counts):
         self._left: dict[str, Purpose] = {}
         """Attempt of an earlier life whose end is not known -> what it was for."""
         self._life = ""
-        self._epoch_ns = 0
+        self._epoch_ns = self._latest_ns = 0
         self._takers = self._all_takers()
 
     def _all_takers(self) -> dict[type[Event], Callable[[Any, Record], None]]:
@@ -143,6 +143,7 @@ class Tally(Counts):
         """Count one record."""
         if record.life != self._life or isinstance(record.event, RunResumed):
             self._begin_life(record)
+        self._latest_ns = record.mono + self._epoch_ns
         self.run = record.run
         taker = self._takers.get(type(record.event))
         if taker is not None:
@@ -150,7 +151,8 @@ class Tally(Counts):
 
     def _begin_life(self, record: Record) -> None:
         """Carry deadlines over to another clock; what ran when the last life ended is in doubt."""
-        epoch_ns = moment_ns(record.at) - record.mono
+        # The same rule as the run's: time stands still over a wall clock that was set back.
+        epoch_ns = max(moment_ns(record.at), self._latest_ns) - record.mono
         later_ns = self._epoch_ns - epoch_ns if self._life else 0
         self._life, self._epoch_ns = record.life, epoch_ns
         self.since_ns, self.until_ns, self.over, self.stopping = record.mono, None, None, ""

@@ -72,7 +72,7 @@ def undo(
     desk = desk_of(shown.screen(), places, left)
     whole = traces_of(left, earlier.runs)
     traces = _limited(places, whole, limit)
-    doubtful = _doubtful(desk.screen, traces, unknown)
+    doubtful = steps_to_undo_unknown(desk.screen, traces, unknown)
     made = undo_plan(
         traces,
         doubtful=doubtful,
@@ -142,8 +142,14 @@ def _selection(traces: Traces, limit: str | None) -> str:
     return f"changed by {traces.run}" + (f" and ({limit})" if limit else "")
 
 
-def _doubtful(screen: Screen, traces: Traces, unknown: _Unknown | None) -> Collection[StepId]:
-    """Return the steps to undo where they are unknown too: as said beforehand, else asked."""
+def steps_to_undo_unknown(
+    screen: Screen, traces: Traces, unknown: _Unknown | None
+) -> Collection[StepId]:
+    """Return the steps to undo where they are unknown too: as said beforehand, else asked.
+
+    Each step is asked about once, for all its endpoints. Raises `UsageError` naming the flag
+    without a terminal, and `StoppedByPerson` for any other answer than undo or leave.
+    """
     found = traces.found("unknown", undo=True)
     if unknown is not None:
         return tuple(found) if unknown == "undo" else ()
@@ -168,7 +174,7 @@ def _tell(screen: Screen, made: Plan, traces: Traces, left: Sequence[str]) -> No
     from outagekit.plan.summary import SHORT
 
     title = visible_line(traces.plan.playbook.title)
-    lines = [f"undo of {traces.run}: {title}", *(f"  {line}" for line in _taken_back(made))]
+    lines = [f"undo of {traces.run}: {title}", *(f"  {line}" for line in _taken_back(made, traces))]
     screen.note(tuple(map(Text, lines)))
     if left:
         screen.say((Text("not taken back:", "yellow"), *(Text(f"  {line}") for line in left)))
@@ -177,12 +183,15 @@ def _tell(screen: Screen, made: Plan, traces: Traces, left: Sequence[str]) -> No
     screen.note(f"plan {made.digest[:SHORT]}")
 
 
-def _taken_back(made: Plan) -> Iterator[str]:
+def _taken_back(made: Plan, traces: Traces) -> Iterator[str]:
+    from outagekit.run.traces import undo_ids
+
+    undone = {name: step for step, name in undo_ids(traces.plan).items()}
     for step in made.steps:
         there = (made.handed or {}).get(step.id)
         if there is not None:
-            proof = "" if step.verify else "; nothing proves it, its step had no check"
-            yield f"{_on(step.id, tuple(there))}{proof}"
+            proof = "" if step.verify else "; nothing proves it, for the step has no check"
+            yield f"{_on(undone[step.id], tuple(there))}{proof}"
 
 
 def _left_alone(traces: Traces, doubtful: Collection[StepId]) -> Iterator[str]:

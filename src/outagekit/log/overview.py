@@ -25,7 +25,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     drill: bool
     standing: str
     """`closed: exit 3`, `paused: exit 6, Ctrl-C`, `running`, `open` (its process died without a
-    word), `damaged`, or `unreadable`: the file cannot be opened. `paused` and `open` can be resumed."""
+    word), `damaged`, or `unreadable`: the file cannot be opened."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run was left before its end and can go on; a drill's endpoints are gone."""
+        return not self.drill and self.standing.startswith(("paused", "open"))
 
 
 def overview(path: Path) -> Overview:

@@ -106,8 +106,10 @@ def _following(state: State) -> int | None:
     """Return the number of the next stage anybody has something to do in, or None."""
     number = state.stage.number if state.stage else 0
     later = state.plan.stages[number:]
+    if not later:
+        return None
     if state.parked or state.questions or state.attention:
-        return later[0].number if later else None
+        return later[0].number
     reached = {stage_at(state, p.position) for p in state.progress.values()}
     wanted = (s.number for s in later if s.once is not None or s.number in reached)
     return next(wanted, None)
@@ -121,7 +123,7 @@ def _opened(state: State, number: int) -> StageOpened:
 
 def _end(state: State, situation: Situation) -> list[Command]:
     if state.running or state.straggling or state.pouncing or state.delayed or state.continuing:
-        return []
+        return overdue_question(state, situation.now_ns)
     commands = judge_stragglers(state)
     if commands:
         return commands

@@ -68,12 +68,14 @@ def end_event(report: Finished, start: Start, state: State) -> AnyEvent:
 
 
 def _missed(report: Finished, start: Start, state: State) -> bool:
-    """Return whether a step that goes on without us was looked for and not got hold of.
+    """Return whether a step that was begun before was not got hold of this time.
 
-    That says nothing about the step: it was started before.
+    That says nothing about the step: an earlier try may have done it, or it goes on without us.
     """
-    begun = state.progress[start.endpoint].detached.get(start.step.id, start.number)
-    return begun != start.number and not proves_contact(report.state, report.failure)
+    progress = state.progress[start.endpoint]
+    if progress.detached.get(start.step.id, start.number) != start.number:
+        return not proves_contact(report.state, report.failure)
+    return progress.unsettled and report.state is EndState.UNREACHABLE
 
 
 def _in_doubt(report: Finished, start: Start) -> StepInDoubt:

@@ -52,7 +52,7 @@ from outagekit.playbook.model import WaitHttp, WaitTcp
 from outagekit.run import mending
 from outagekit.run.cutting import cut
 from outagekit.run.placing import settle, stage_at
-from outagekit.run.spread import Spread
+from outagekit.run.spread import STRAGGLERS, Spread, excused_by
 from outagekit.run.state import (
     BAD,
     Attempt,
@@ -74,12 +74,14 @@ def fold(state: State, record: Record) -> State:
     Raises `LogDamaged` for a record that cannot follow from the plan.
     """
     if isinstance(record.event, RunOpened | RunResumed):
-        # Run time goes on from one process life to the next by the wall clock between them.
-        state.epoch_ns = moment_ns(record.at) - record.mono
+        # Run time goes on from one process life to the next by the wall clock between them, and
+        # stands still over a wall clock that was set back: no wait may become longer by that.
+        state.epoch_ns = max(moment_ns(record.at), state.latest_ns) - record.mono
     take = _FOLDS.get(type(record.event))
     if take is not None:
+        state.latest_ns = record.mono + state.epoch_ns
         try:
-            take(state, record.event, record.mono + state.epoch_ns)
+            take(state, record.event, state.latest_ns)
         except (KeyError, IndexError) as error:
             message = f"record {record.seq} is about something the plan does not have: {error}"
             raise LogDamaged(message) from error
@@ -108,7 +110,6 @@ def _open_wave(state: State, event: WaveOpened, _now_ns: int) -> None:
     spread = state.spreads[event.stage]
     spread.open = event.wave
     state.waved.update(spread.members(event.wave))
-    spread.excused = {key: n for key, n in spread.excused.items() if key[0] == "run"}
     _settle_all(state, spread.members(event.wave))
 
 
@@ -118,8 +119,10 @@ def _bake(state: State, event: WaveBaking, now_ns: int) -> None:
     steps = state.plan.stages[event.stage - 1].steps
     for identity in spread.members(event.wave):
         progress = state.progress[identity]
-        progress.recheck = mending.to_recheck(state, progress, steps)
-        if progress.recheck:
+        late = event.wave == STRAGGLERS
+        again = mending.to_recheck(state, progress, steps, late=late)
+        if again:
+            progress.recheck = again
             progress.due_ns = now_ns + event.for_ms * _MS_NS
             settle(state, progress)
 
@@ -146,11 +149,15 @@ def _close_gate(state: State, event: WaveJudged | WaveStopped) -> None:
 
 
 def _reopen_wave(state: State, event: WaveReopened, _now_ns: int) -> None:
+    retried = tuple(state.retrying)
     state.closed_gate = None
     state.gate_retried = False
     state.retrying.clear()
     if event.because:
-        state.spreads[event.stage].excuse(event.sums)
+        for each in event.sums:
+            if not each.holds:
+                state.excused[excused_by(event.stage, event.wave, each)] = each.found
+    _settle_all(state, retried)
 
 
 def _start(state: State, event: StepStarted, _now_ns: int) -> None:
@@ -188,6 +195,7 @@ def _finish(state: State, event: StepFinished, now_ns: int) -> None:
     progress.boot_id = event.boot_id or progress.boot_id
     _leave_behind(state, progress, event.step)
     if event.retry_in_ms is not None:
+        progress.unsettled = False
         progress.due_ns = now_ns + event.retry_in_ms * _MS_NS
         settle(state, progress)
         return
@@ -207,8 +215,11 @@ def _end_step(
     progress.ends[event.step] = end
     waits = end.state is EndState.UNREACHABLE and mending.may_wait(state, progress, now_ns)
     progress.unreached = waits
-    if not waits:
+    if waits:
+        mending.take_back_try(progress)
+    else:
         progress.tries = progress.doubts = 0
+        progress.unsettled = False
         passed_over = isinstance(event, StepResolved) and event.how == "skipped"
         if end.state in BAD and not passed_over:
             mending.end_badly(state, progress, end.state)
@@ -221,8 +232,11 @@ def _doubt(state: State, event: StepInDoubt, _now_ns: int) -> None:
     _leave_lane(state, progress)
     if purpose == "do":
         progress.doubt = Doubt(event.step, event.attempt, event.why, event.failure)
-        progress.doubts += 1
         progress.unreached = mending.is_out_of_reach(event.failure)
+        if progress.unreached:
+            mending.take_back_try(progress)
+        else:
+            progress.doubts += 1
         progress.ends[event.step] = StepEnd(EndState.UNKNOWN, event.failure, event.why)
     elif purpose == "probe":
         progress.unreached = event.failure is not FailureKind.ABANDONED
@@ -245,6 +259,9 @@ def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
     if known and event.state is not EndState.UNKNOWN:
         _note_answer(state, progress, event)
     if event.state is None:
+        if event.how != "settled":
+            again = event.how in {"rerun", "answered"}
+            progress.unsettled = again and state.index.step[event.step].changes
         del progress.ends[event.step]
         progress.position = min(progress.position, state.index.position[event.step])
         settle(state, progress)
@@ -266,6 +283,7 @@ def _verify(state: State, event: StepVerified, now_ns: int) -> None:
         mending.end_badly(state, progress, event.state)
     else:
         progress.recheck = [name for name in progress.recheck if name != event.step]
+        progress.ends[event.step] = replace(progress.ends[event.step], held=True)
     settle(state, progress)
 
 
@@ -293,12 +311,18 @@ def _leave_behind(state: State, progress: Progress, step: StepId) -> None:
 
 
 def _once(state: State, event: OnceFinished, _now_ns: int) -> None:
-    state.once[event.step, event.client] = StepEnd(event.state, detail=event.detail)
-    if event.refused:
-        for progress in state.progress.values():
-            if event.client in {"", progress.endpoint.client}:
-                progress.refused = progress.ended = True
-                settle(state, progress)
+    end = state.once[event.step, event.client] = StepEnd(event.state, detail=event.detail)
+    if not (event.refused or end.state is EndState.FAILED):
+        return
+    for progress in state.progress.values():
+        if event.client in {"", progress.endpoint.client}:
+            progress.refused = progress.refused or event.refused
+            if end.state is EndState.FAILED and not progress.ended:
+                # Nobody could be asked: that is no leave to go on.
+                progress.ends[event.step] = replace(end, failure=FailureKind.BAD_RESULT)
+            progress.ended = True
+            mending.leave_room(state, progress)
+            settle(state, progress)
 
 
 def _park(state: State, event: EndpointParked, now_ns: int) -> None:

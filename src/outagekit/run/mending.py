@@ -43,6 +43,11 @@ def may_wait(state: State, progress: Progress, now_ns: int) -> bool:
     return progress.room_until_ns is None or now_ns < progress.room_until_ns
 
 
+def take_back_try(progress: Progress) -> None:
+    """Have a try that did not reach its endpoint count as none."""
+    progress.tries = max(0, progress.tries - 1)
+
+
 def end_badly(state: State, progress: Progress, end: EndState) -> None:
     """End an endpoint's run; what it had changed is to be taken back, if the plan says so."""
     progress.ended = True
@@ -55,18 +60,23 @@ def end_badly(state: State, progress: Progress, end: EndState) -> None:
         if step.undo is not None
         and step.undo.for_os(system) is not None
         and (done := progress.ends.get(step.id)) is not None
-        and done.state is EndState.CHANGED
+        and (done.state is EndState.CHANGED or done.stood)
         and not done.undone
     ]
 
 
-def to_recheck(state: State, progress: Progress, steps: tuple[StepId, ...]) -> list[StepId]:
-    """Return the steps of a stage that are verified again after the bake.
+def to_recheck(
+    state: State, progress: Progress, steps: tuple[StepId, ...], *, late: bool
+) -> list[StepId]:
+    """Return the steps of a stage that are still to be verified again after the bake.
 
     Those that changed the endpoint and can be verified; if none of the changed ones can be, the
-    last of them stands for seeing that the endpoint still answers and was not restarted.
+    last of them stands for seeing that the endpoint still answers and was not restarted. Those
+    who came back bake with each other, whatever wave they were in: `late`.
     """
     if progress.ended or progress.parked_until_ns is not None or progress.doubt is not None:
+        return []
+    if progress.recheck or (progress.straggler and not late):
         return []
     changed = [
         name
@@ -76,7 +86,7 @@ def to_recheck(state: State, progress: Progress, steps: tuple[StepId, ...]) -> l
         and not end.undone
     ]
     provable = [n for n in changed if (s := state.index.step[n]).verify or s.check]
-    return provable or changed[-1:]
+    return [name for name in provable or changed[-1:] if not progress.ends[name].held]
 
 
 def leave_room(state: State, progress: Progress) -> None:
@@ -147,11 +157,12 @@ def _reopen(state: State, progress: Progress, bad: list[StepId]) -> None:
     progress.ended = False
     progress.room_until_ns = None
     progress.tries = progress.doubts = 0
+    progress.unsettled = False
     progress.undo, progress.recheck = [], []
     for name in [n for n, end in progress.ends.items() if end.undone]:
         del progress.ends[name]
         progress.position = min(progress.position, state.index.position[name])
-    for name in bad:
+    for name in (each for each in bad if each in progress.ends):
         end = progress.ends[name]
         progress.position = min(progress.position, state.index.position[name])
         if end.stood and end.failure is not FailureKind.VERIFY:

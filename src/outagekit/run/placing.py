@@ -89,6 +89,10 @@ def _queue_for_step(state: State, progress: Progress) -> None:
     if state.stage is None or at > state.stage.number:
         return
     spread = state.spreads.get(at)
+    if identity in state.retrying and not progress.straggler:
+        # Perhaps from an earlier stage on, whose change was taken back.
+        state.continuing.add(identity, place)
+        return
     if _is_behind(state, progress, at, spread):
         progress.straggler = True
     if progress.straggler and _is_pouncing(state, progress):

@@ -148,7 +148,7 @@ def ask_about_doubts(state: State, now_ns: int, *, attended: bool) -> list[Comma
     waiting = [question for question in state.questions.values() if question.until_ns is None]
     if waiting and attended:
         return [asked(question, _PATIENCE_MS) for question in waiting]
-    if not waiting:
+    if len(waiting) < len(state.questions):
         return overdue_question(state, now_ns)
     number = len(state.questions)
     what = "a question waits" if number == 1 else f"{number} questions wait"

@@ -27,7 +27,7 @@ from outagekit.run.commands import Command
 from outagekit.run.cutting import cut
 from outagekit.run.mending import to_recheck
 from outagekit.run.questions import pause_before
-from outagekit.run.spread import STRAGGLERS, Spread
+from outagekit.run.spread import STRAGGLERS, Spread, borne, excused_by
 from outagekit.run.state import State
 
 GATE_EXIT = 5
@@ -110,7 +110,7 @@ def _at_open_wave(state: State, number: int, spread: Spread) -> list[Command]:
 
 def _bake_or_judge(state: State, number: int, spread: Spread, wave: int) -> list[Command]:
     bake_ms = int(state.plan.rollout.bake_s * 1000)
-    if bake_ms and wave not in spread.baked:
+    if bake_ms:
         changed = _to_bake(state, number, spread, wave)
         if changed:
             return [WaveBaking(stage=number, wave=wave, endpoints=changed, for_ms=bake_ms)]
@@ -121,7 +121,8 @@ def _bake_or_judge(state: State, number: int, spread: Spread, wave: int) -> list
 def _to_bake(state: State, number: int, spread: Spread, wave: int) -> int:
     steps = state.plan.stages[number - 1].steps
     members = (state.progress[identity] for identity in spread.members(wave))
-    return sum(bool(to_recheck(state, progress, steps)) for progress in members)
+    late = wave == STRAGGLERS
+    return sum(bool(to_recheck(state, progress, steps, late=late)) for progress in members)
 
 
 def _cut(state: State, stage: Stage) -> WavesCut:
@@ -154,7 +155,11 @@ def _sums(state: State, number: int, wave: int, *, certain: bool) -> tuple[GateS
     for other, earlier in state.spreads.items():
         if other != number:
             before.update({key: earlier.total[key] for key in _HARM})
-    return spread.judgement(_limits(state, spread, wave), wave, before, certain=certain)
+    limits = tuple(
+        borne(each, state.excused.get(excused_by(number, wave, each)))
+        for each in _limits(state, spread, wave)
+    )
+    return spread.judgement(limits, wave, before, certain=certain)
 
 
 def _limits(state: State, spread: Spread, wave: int, *, new: int = 0) -> tuple[GateLimit, ...]:

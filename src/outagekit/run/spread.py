@@ -21,6 +21,9 @@ STRAGGLERS = 0
 """Number that stands for those who came too late for any wave."""
 
 Condition = Literal["waiting", "good", "failed", "unreachable", "unknown"]
+Excused = tuple[int, int, str]
+"""(stage, wave, what): what of a gate a person went past. Stage 0 is the run, for what adds up
+over its stages; wave -1 is the stage."""
 _Keys = tuple[str, ...]
 _NOBODY: Counter[str] = Counter()
 
@@ -48,8 +51,6 @@ class Spread:
     """How many waves have passed their gate."""
     baked: set[int] = field(default_factory=set)
     """Waves whose bake has begun."""
-    excused: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(scope, what) -> the number a person went past; a gate bears that much."""
     stragglers: dict[EndpointId, None] = field(default_factory=dict)
     added: int = 0
     """How many of them were in no wave at all."""
@@ -101,22 +102,7 @@ class Spread:
         judge = certain_sums if certain else sums_of
         counts = self.total + Counter({key: before[key] for key in _BAD})
         run = _standing(self._stage_size(wave), counts)
-        borne = [self._excused(each) for each in limits]
-        return judge(borne, _standing(self.size(wave), self.tally(wave)), run)
-
-    def excuse(self, sums: tuple[GateSum, ...]) -> None:
-        """Let the gate bear, from now on, what did not hold."""
-        for each in sums:
-            if not each.holds:
-                self.excused[each.scope, each.what] = each.found
-
-    def _excused(self, limit: GateLimit) -> GateLimit:
-        found = self.excused.get((limit.scope, limit.what))
-        if found is None:
-            return limit
-        least = limit.what == "answered"
-        number = min(limit.limit, found) if least else max(limit.limit, found)
-        return msgspec.structs.replace(limit, limit=number)
+        return judge(limits, _standing(self.size(wave), self.tally(wave)), run)
 
     def _stage_size(self, wave: int) -> int:
         return sum(map(len, self.waves[: max(wave, self.open, self.judged)])) + self.added
@@ -155,6 +141,22 @@ class Spread:
         if identity in self.stragglers:
             found.append((self._counts(STRAGGLERS), 1))
         return found
+
+
+def excused_by(stage: int, wave: int, limit: GateLimit) -> Excused:
+    """Return which line of which gate it is that a person goes past."""
+    if limit.scope == "wave":
+        return (stage, wave, limit.what)
+    return (0, -1, limit.what) if limit.what in _BAD else (stage, -1, limit.what)
+
+
+def borne(limit: GateLimit, found: int | None) -> GateLimit:
+    """Return a line of a gate that bears what was found when a person went past it."""
+    if found is None:
+        return limit
+    least = limit.what == "answered"
+    number = min(limit.limit, found) if least else max(limit.limit, found)
+    return msgspec.structs.replace(limit, limit=number)
 
 
 def _keys(what: InWave, *, answered: bool) -> _Keys:

@@ -58,12 +58,17 @@ class _Picking:
             yield command
 
     def _is_retried(self, identity: EndpointId, only: Collection[EndpointId]) -> bool:
-        """Return whether one may go although a gate is closed, and only as far as that gate."""
+        """Return whether one may go although a gate is closed, and only as far as that gate.
+
+        What is to be taken back is taken back, so that nothing is left half done while it is shut.
+        """
         state = self._state
+        progress = state.progress[identity]
+        if progress.undo:
+            return True
         if identity not in only or state.closed_gate is None:
             return False
-        progress = state.progress[identity]
-        if progress.undo or progress.recheck:
+        if progress.recheck:
             return True
         return stage_at(state, next_index(state, progress)) <= state.closed_gate[0]
 

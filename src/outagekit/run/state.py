@@ -28,7 +28,7 @@ from outagekit.events import (
 from outagekit.inventory.model import Endpoint
 from outagekit.plan.model import Plan, Stage
 from outagekit.playbook.model import Step
-from outagekit.run.spread import Spread
+from outagekit.run.spread import Excused, Spread
 from outagekit.run.turns import Place, Turns
 
 BAD = frozenset({EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE})
@@ -49,6 +49,8 @@ class StepEnd:
     """It was taken back, because a later step failed."""
     stood: bool = False
     """It had changed the endpoint; that was not seen to hold after the bake."""
+    held: bool = False
+    """It was seen to hold after the bake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Progress:
     """How often the step at hand was begun since it last had a chance to succeed."""
     doubts: int = 0
     """How often the step at hand was in doubt."""
+    unsettled: bool = False
+    """The step at hand is begun again although an earlier try may have done it."""
     numbers: dict[StepId, int] = field(default_factory=dict)
     """The last attempt's number of each step that was begun."""
     running: Attempt | None = None
@@ -175,6 +179,8 @@ class State:
     progress: dict[EndpointId, Progress]
     epoch_ns: int = 0
     """What to add to this life's monotonic clock to get run time."""
+    latest_ns: int = 0
+    """The run time of the last record that changed anything."""
     stage: Stage | None = None
     present: set[EndpointId] = field(default_factory=set)
     """Who has still something to do in the open stage and is in no wave."""
@@ -204,6 +210,8 @@ class State:
     """Who was in an opened wave, or a straggler, in any stage so far."""
     closed_gate: tuple[int, int] | None = None
     """(stage, wave) of the gate that closed; wave 0 are the stragglers."""
+    excused: dict[Excused, int] = field(default_factory=dict)
+    """What a person went past -> the number that was found; a gate bears that much."""
     closing: tuple[GateSum, ...] = ()
     """The arithmetic that closed it."""
     retrying: set[EndpointId] = field(default_factory=set)
