@@ -81,6 +81,16 @@ def test_a_no_ends_the_run_for_those_it_concerns_and_its_code_says_refused(tmp_p
     assert ran.ending.state.counts() == {EndState.CHANGED: 1, EndState.SKIPPED: 2}
 
 
+def test_nobody_is_asked_about_a_client_that_has_refused_except_for_what_always_is(tmp_path):
+    later = call("bye", once="client", always=True, phase="close")
+    plan = plan_of([ask(once="client"), call(once="client"), later], on=two_clients())
+    words = {"ask__acme": "no", "ask__borealis": "yes", "call__borealis": "yes"}
+    ran = run(plan, tmp_path, prepare=saying(**words, bye__acme="yes", bye__borealis="yes"))
+    ends = {(e.step, e.client): e.detail for e in ran.of(OnceFinished)}
+    assert ends["call", "acme"] == "refused before"
+    assert ends["bye", "acme"] == "Kim said yes"
+
+
 def test_a_refusal_outweighs_a_failure_and_a_failure_what_is_silent(tmp_path):
     plan = plan_of([ask(once="client"), step("mend")], on=two_clients())
     ran = run(plan, tmp_path, fail, prepare=saying(ask__acme="no", ask__borealis="yes"))

@@ -132,8 +132,9 @@ def _closed(event: RunClosed) -> Words:
 
 
 def _stage(event: StageOpened) -> Words:
-    size = count(event.endpoints, "endpoint")
-    return Words(ORDINARY, f"stage {event.phase}: {fold_list(event.steps)} on {size}")
+    # What happens once per client or run is on no endpoint.
+    size = f" on {count(event.endpoints, 'endpoint')}" if event.endpoints else ""
+    return Words(ORDINARY, f"stage {event.phase}: {fold_list(event.steps)}{size}")
 
 
 def _cut(event: WavesCut) -> Words:

@@ -144,7 +144,8 @@ def exit_code(state: State) -> int:
     counts = state.counts()
     if any(progress.refused for progress in state.progress.values()):
         return STOPPED
-    if counts.get(EndState.FAILED):
+    failed_once = any(end.state is EndState.FAILED for end in state.once.values())
+    if counts.get(EndState.FAILED) or failed_once:
         return 3
     if counts.get(EndState.UNREACHABLE) or counts.get(EndState.UNKNOWN):
         return 4

@@ -67,7 +67,7 @@ def _once(state: State, step: Step, client: str) -> Command | None:
     if name in state.questions:
         return None
     names = client_namespace(state, client)
-    skipped = _skipped(state, step, names)
+    skipped = _skipped(state, step, names) or _moot(state, step, client)
     if skipped is not None:
         end, detail = skipped
         return OnceFinished(step=step.id, client=client, state=end, detail=detail)
@@ -91,6 +91,16 @@ def _skipped(state: State, step: Step, names: Mapping[str, Any]) -> tuple[EndSta
     except ExpressionProblem as fault:
         return EndState.FAILED, f"an expression of the step fails here: {fault.message}"
     return EndState.SKIPPED, f"not when {step.when}"
+
+
+def _moot(state: State, step: Step, client: str) -> tuple[EndState, str] | None:
+    """Skip what nobody is left for: a person has refused the rest of everybody concerned."""
+    if step.always:
+        return None
+    concerned = [p for p in state.progress.values() if client in {"", p.endpoint.client}]
+    if not all(progress.refused for progress in concerned):
+        return None
+    return EndState.SKIPPED, "refused before"
 
 
 def pause_before(state: State, stage: Stage, wave: int) -> tuple[list[Command], bool]:
