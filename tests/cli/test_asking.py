@@ -22,6 +22,7 @@ from outagekit.events import (
     GateSum,
     OnceFinished,
     RunClosed,
+    RunOpened,
     RunPaused,
     RunResumed,
     RunStopping,
@@ -174,10 +175,11 @@ def test_the_picture_makes_room_and_comes_back(desk):
     assert desk.view.told == ["pause", "resume"]
 
 
-def test_who_approves_says_their_name_first_and_may_say_why(desk):
+def test_who_approves_answers_first_then_says_their_name_and_may_say_why(desk):
     desk.happen(RELEASE)
-    desk.says("your name: ")
-    desk.type("Jo Weber", "yes", "the shop is closed")
+    desk.says("answer: ")
+    desk.stays_quiet("your name: ")
+    desk.type("yes", "Jo Weber", "the shop is closed")
     answer = desk.hears()
     assert (answer.who, answer.answer, answer.because) == ("Jo Weber", "yes", "the shop is closed")
     assert answer.os_user == user_name()
@@ -185,9 +187,49 @@ def test_who_approves_says_their_name_first_and_may_say_why(desk):
 
 def test_the_reason_of_an_approval_may_be_left_out(desk):
     desk.happen(RELEASE)
-    desk.type("Jo Weber", "no", "")
+    desk.type("no", "Jo Weber", "")
     answer = desk.hears()
     assert (answer.answer, answer.because) == ("no", "")
+
+
+def test_who_decided_before_need_not_type_their_name_again(desk):
+    desk.happen(RELEASE)
+    desk.type("yes", "Jo Weber", "")
+    assert desk.hears().who == "Jo Weber"
+    desk.happen(given("release"), asked("pay", "approve", step="pay"))
+    desk.type("no")
+    desk.says("your name (Enter: Jo Weber): ")
+    desk.type("", "")
+    assert desk.hears().who == "Jo Weber"
+    desk.happen(given("pay"), asked("ship", "approve", step="ship"))
+    desk.type("no", "Kim", "")
+    assert desk.hears().who == "Kim"
+
+
+def test_without_a_name_nothing_is_decided(desk):
+    desk.happen(RELEASE)
+    desk.type("yes", "")
+    until_s = time.monotonic() + 3
+    while not any("waits" in told for told in desk.view.told):
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+    assert desk.heard.empty()
+
+
+def test_in_a_drill_a_question_says_that_it_is_one(desk):
+    opened = RunOpened(
+        playbook="demo",
+        title="Demo",
+        plan="00",
+        clients=("acme",),
+        endpoints=1,
+        os_user="ops",
+        machine="desk",
+        version="1",
+        drill=True,
+    )
+    desk.happen(opened, RunPaused(why="a gate"), RunResumed(os_user="jo", version="1"), CALL)
+    desk.says("? DRILL  call@acme: somebody has to do this")
 
 
 def test_a_wrong_word_is_asked_again(desk):
@@ -202,15 +244,15 @@ def test_several_questions_come_one_after_another(desk):
     desk.happen(CALL, RELEASE, PAUSE)
     desk.says("2 more questions after it")
     desk.stays_quiet("release:")
-    desk.type("y", "Jo", "n", "", "y")
+    desk.type("y", "n", "Jo", "", "y")
     assert [desk.hears().question for _ in range(3)] == ["call@acme", "release", "pause-2.1"]
 
 
 def test_a_question_answered_elsewhere_is_taken_back_at_once(desk):
     desk.happen(RELEASE)
-    desk.says("your name: ")
-    desk.type("Jo")
     desk.says("answer: ")
+    desk.type("yes")
+    desk.says("your name: ")
     desk.happen(given("release", "no", "Kim \x1b[31m"))
     desk.says("release: no, said Kim \\x1b[31m")
     assert desk.heard.empty()
@@ -310,10 +352,10 @@ def test_a_line_typed_in_the_moment_of_another_answer_counts_for_nothing():
 
 def test_what_an_answer_does_not_settle_is_asked_again(desk):
     desk.happen(RELEASE)
-    desk.type("Jo", "yes", "")
+    desk.type("yes", "Jo", "")
     desk.hears()
     desk.happen(RELEASE)
-    desk.type("Kim", "yes", "")
+    desk.type("yes", "Kim", "")
     assert desk.hears().who == "Kim"
 
 

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from outagekit.cli import running
+from outagekit.cli.render import Screen
 from outagekit.log.folder import list_runs
 from outagekit.log.reader import read_records
 
@@ -128,6 +129,26 @@ def test_log_list_and_show_tell_what_happened(call, lab):
     assert "mend" in shown.out
     records = call("log", "show", "--json", "--state-dir", "state").document
     assert records[0]["event"]["event"] == "run.opened"
+
+
+def test_log_list_says_which_runs_were_no_real_ones(call, lab):
+    call("run", "mend", "--all-clients", "--dry-run", "--state-dir", "state")
+    call("drill", "mend", "-n", "2", "--faults", "none", "--state-dir", "state")
+    listed = call("log", "list", "--state-dir", "state").out
+    assert "DRILL Mend the thing" in listed
+    assert "DRY RUN Mend the thing" in listed
+    rows = call("log", "list", "--json", "--state-dir", "state").document
+    assert [(row["drill"], row["dry_run"]) for row in rows] == [(True, False), (False, True)]
+
+
+def test_a_narrow_list_of_runs_leaves_names_to_paste_whole(call, lab, monkeypatch):
+    call("ping", *ALL, "--state-dir", "state")
+    (row,) = call("log", "list", "--json", "--state-dir", "state").document
+    monkeypatch.setattr(Screen, "page_width", 70)
+    listed = call("log", "list", "--state-dir", "state").out
+    assert row["run"] in listed
+    assert "closed: exit 3" in listed or "closed: exit 0" in listed
+    assert max(map(len, listed.splitlines())) <= 70
 
 
 def test_an_anchor_noted_elsewhere_proves_the_log(call, lab):

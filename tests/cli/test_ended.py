@@ -16,7 +16,7 @@ from outagekit.cli.onward import next_commands
 from outagekit.cli.render import json_text
 from outagekit.events import ApprovalGiven, EndState, FailureKind, StepId
 from outagekit.inventory.select import parse
-from outagekit.playbook.model import Approve, Gate, Manual, Rollout, Step
+from outagekit.playbook.model import Approve, Gate, Manual, Reboot, Rollout, Step, WaitTcp
 from outagekit.run.opening import Beginning, Resumption
 from outagekit.run.orders import Finished
 from outagekit.run.replay import recorded
@@ -219,7 +219,7 @@ def test_a_stopped_run_says_who_was_not_changed_and_offers_the_way_back(tmp_path
         ("SIGTERM twice", "Stopped by SIGTERM twice."),
         ("stopped by Jo: wrong wave", "Stopped by Jo: wrong wave."),
         ("nobody answered in time: call", "Nobody answered in time: call."),
-        ("Jo said no after wave 1 of stage fix", "Jo said no after wave 1 of stage fix."),
+        ("after wave 1 of stage fix jo said no", "After wave 1 of stage fix jo said no."),
     ],
 )
 def test_why_a_run_stopped_is_a_sentence(tmp_path, why, sentence):
@@ -340,6 +340,43 @@ def test_a_dry_run_says_what_would_be_changed_and_what_it_could_not_check(tmp_pa
     assert "skipped bare on 4 endpoints: a dry run cannot check it" in told(blind)
     assert {e["foreseen"] for e in document(blind)["endpoints"]} == {"cannot check"}
     assert document(ran)["dry_run"]
+
+
+def test_a_dry_run_names_every_step_it_could_not_tell_however_many(tmp_path):
+    def answer(order):
+        if order.purpose == "foresee":
+            return Finished(attempt=order.attempt, state=EndState.SKIPPED, detail="would change")
+        return fail(order) if order.step == "prove" else succeed(order)
+
+    steps = [
+        read("look"),
+        undoable("mend", result={"v": "text"}),
+        *(step(f"bare_{n}") for n in range(5)),
+        undoable("tune", when="mend.v == 'x'"),
+        read("up", phase="fix", action=WaitTcp(80)),
+        read("prove", phase="verify"),
+        person_step("call", Manual("Ring them."), phase="communicate", once=None),
+    ]
+    ran = Ran(plan_of(steps, on=2, dry_run=True), tmp_path, answer)
+    lines = told(ran)
+    cannot = "a dry run cannot check it"
+    assert "  2  would change  its check is not true" in lines
+    assert f"skipped bare_4 on 2 endpoints: {cannot}" in lines
+    assert f"skipped tune on 2 endpoints: {cannot}: no value: mend.v" in lines
+    assert f"skipped up on 2 endpoints: {cannot}: it waits for what mend may bring" in lines
+    assert f"skipped prove on 2 endpoints: {cannot} before mend: no" in lines
+    assert "skipped call on 2 endpoints: a dry run asks nobody" in lines
+    assert not [line for line in lines if "other reason" in line]
+    assert ran.ending.exit_code == 0
+
+
+def test_a_restart_proves_itself_and_is_not_called_unproved(tmp_path):
+    steps = [read("look"), undoable("mend"), step("restart", action=Reboot(60.0))]
+    assert "not proved" not in shown(Ran(plan_of(steps, on=2), tmp_path))
+    bare = [read("look"), step("mend"), step("restart", action=Reboot(60.0))]
+    assert "not proved: mend has no verify, only an exit code" in shown(
+        Ran(plan_of(bare, on=2), tmp_path)
+    )
 
 
 def test_who_decided_what_happens_once_is_told_and_whom_a_no_concerns(tmp_path):

@@ -8,12 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.advice import ADVICE
+from outagekit.cli.advice import ADVICE, IN_DOUBT, UNKNOWN
 from outagekit.cli.document import counts_document
 from outagekit.cli.ending import summary
 from outagekit.cli.onward import next_commands
 from outagekit.cli.verdict import verdict_lines
-from outagekit.events import EndState, FailureKind, RunClosed, RunPaused, StepFinished, StepStarted
+from outagekit.events import (
+    EndState,
+    FailureKind,
+    RunClosed,
+    RunPaused,
+    StepFinished,
+    StepInDoubt,
+    StepStarted,
+)
 from outagekit.inventory.model import Endpoint
 from outagekit.log.verify import Verdict
 from outagekit.playbook.model import Param
@@ -130,6 +138,34 @@ def test_the_worst_group_comes_first():
     lines = text_of(ended(plan, *events, code=3), plan)
     heads = [line.split()[0] for line in lines if line.endswith(": 1 endpoint")]
     assert heads == ["failed", "unknown", "unreachable"]
+
+
+def test_of_a_reading_step_nobody_is_told_to_look_whether_it_happened():
+    plan = plan_on(1)
+    gone = finished("acme/pos-01", "detect", EndState.UNKNOWN, FailureKind.TIMEOUT, "late")
+    lines = text_of(ended(plan, gone, code=4), plan)
+    assert f"  -> {ADVICE[FailureKind.TIMEOUT]}" in lines
+    assert f"  -> {UNKNOWN}" not in lines
+
+
+def test_a_doubt_a_run_was_left_with_is_settled_by_resume_unless_it_was_a_drill():
+    plan = plan_on(1)
+    attempt = "acme/pos-01:detect:1"
+    left = ended(
+        plan,
+        StepStarted(endpoint="acme/pos-01", step="detect", attempt=attempt, number=1),
+        StepInDoubt(
+            endpoint="acme/pos-01",
+            step="detect",
+            attempt=attempt,
+            failure=FailureKind.ABANDONED,
+            why="Ctrl-C twice",
+        ),
+        code=130,
+        why="Ctrl-C twice",
+    )
+    assert f"  -> {IN_DOUBT}" in text_of(left, plan)
+    assert f"  -> {IN_DOUBT}" not in text_of(left, plan, drill=True)
 
 
 def test_of_an_unknown_end_nobody_says_to_try_again():

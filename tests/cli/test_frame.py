@@ -222,6 +222,17 @@ def test_a_question_stands_there_with_the_command_that_answers_it():
     assert "running 0 · queued 0 · waits for 1 answer" in lines
 
 
+def test_what_comes_next_waits_for_every_answer_that_holds_up_the_run():
+    call = msgspec.structs.replace(PAUSE, question="call@acme", kind="manual", client="acme")
+    tally, at_s = waiting(plan(), PAUSE, call, doubt("acme/pos-01"))
+    assert picture(tally, now_s=at_s)[-2] == "after the answers: wave 2 of 3 (9 endpoints)"
+    tally, at_s = waiting(plan(), doubt("acme/pos-01"))
+    assert picture(tally, now_s=at_s)[-2].startswith("then: ")
+    at_the_end = msgspec.structs.replace(doubt("acme/pos-01"), for_ms=3_600_000)
+    tally, at_s = waiting(plan(), at_the_end)
+    assert picture(tally, now_s=at_s)[-2].startswith("after the answer: ")
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("number", [0, 1, 4, 1000])
 def test_whatever_waits_the_command_of_the_oldest_question_is_whole(width, height, number):
@@ -260,6 +271,33 @@ def test_the_waiting_room_says_how_many_and_until_when():
     lines = picture(tally_of(of, *story.told), now_s=story.at_s)
     (room,) = [line for line in lines if line.startswith("waiting room")]
     assert room == "waiting room 2 · next given up in 3 h 59 min · came back 1"
+
+
+def late(of, *events):
+    """Tell of one who came back when all waves were over, and what followed."""
+    name = of.endpoints[12].id
+    story, _ = spread(of, upto=None, bad={name: EndState.UNREACHABLE})
+    story.survey(3)
+    story.tell(EndpointReturned(endpoint=name))
+    story.tell(StepStarted(endpoint=name, step="detect", attempt=f"{name}:detect:2", number=2))
+    story.tell(
+        StepFinished(endpoint=name, step="detect", state=EndState.OK, attempt=f"{name}:detect:2")
+    )
+    story.tell(StepStarted(endpoint=name, step="remove", attempt=f"{name}:remove:1", number=1))
+    for event in events:
+        story.tell(event)
+    return picture(tally_of(of, *story.told), now_s=story.at_s)
+
+
+def test_those_who_came_back_have_a_bake_and_a_gate_before_the_run_is_over():
+    of = plan(waiting_room_s=14_400, bake_s=900)
+    assert late(of)[-2] == "then: bake 15 min for those who came back, their gate, the run is over"
+    bakes = WaveBaking(stage=2, wave=0, endpoints=1, for_ms=900_000)
+    lines = late(of, bakes)
+    assert lines[-2] == "then: verify those who came back again, their gate, the run is over"
+    assert any("baking, 15 min left" in line for line in lines)
+    judged = WaveJudged(stage=2, wave=0, passed=True, sums=())
+    assert late(of, bakes, judged)[-2] == "then: the run is over"
 
 
 def test_at_the_end_a_run_that_only_waits_says_so():

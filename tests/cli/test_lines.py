@@ -14,6 +14,7 @@ import pytest
 from outagekit.cli import lines
 from outagekit.cli.lines import EventsView, Narrator, PlainView
 from outagekit.cli.render import Screen
+from outagekit.cli.tally import Tally
 from outagekit.errors import OutagekitError
 from outagekit.events import (
     AgreementOverridden,
@@ -61,6 +62,7 @@ from outagekit.events import (
     WaveStopped,
 )
 from outagekit.log.record import decode_event, encode_event, encode_line, read_header
+from outagekit.playbook.model import Manual
 from outagekit.testing.builders import plan_of, read, step
 from outagekit.testing.records import records
 from outagekit.testing.terminal import Pipe
@@ -257,7 +259,7 @@ def test_those_who_came_back_late_are_no_wave_with_a_number():
 
 
 def test_a_doubt_and_how_it_was_settled():
-    again = StepResolved(**ATTEMPT, how="rerun")
+    again = StepResolved(**ATTEMPT, how="rerun", detail="it may be done twice")
     probed = StepResolved(**ATTEMPT, how="probed", state=EndState.CHANGED, detail="verify is true")
     assert told(DOUBT, again, probed) == [
         "08:14:03 acme/pos-01 detect in doubt abandoned · nobody waited",
@@ -293,6 +295,45 @@ def test_what_a_dry_run_foresees_is_no_skip():
         **ATTEMPT, state=EndState.SKIPPED, would_change=True, detail="the check is false"
     )
     assert told(foreseen) == ["08:14:03 acme/pos-01 detect would change 0 s · the check is false"]
+
+
+def test_what_a_dry_run_cannot_check_is_no_change_it_foresees():
+    blind = StepFinished(
+        endpoint="acme/pos-01",
+        step="detect",
+        state=EndState.SKIPPED,
+        would_change=True,
+        detail="a dry run cannot check it",
+    )
+    assert told(blind) == ["08:14:03 acme/pos-01 detect skipped · a dry run cannot check it"]
+    sure = msgspec.structs.replace(blind, detail="would change: its check is not true")
+    assert told(sure) == ["08:14:03 acme/pos-01 detect would change · its check is not true"]
+    tally = Tally(plan_of([step("detect")]))
+    for record in records(blind, msgspec.structs.replace(sure, endpoint="acme/pos-02")):
+        tally.take(record)
+    assert sorted((said.word, said.text) for said in tally.folds) == [
+        ("skipped", "a dry run cannot check it"),
+        ("would change", "its check is not true"),
+    ]
+
+
+def test_a_doubt_that_nobody_can_settle_stays_unknown():
+    event = StepResolved(
+        endpoint="acme/pos-01",
+        step="detect",
+        attempt="acme/pos-01:detect:1",
+        how="probed",
+        state=EndState.UNKNOWN,
+        failure=FailureKind.LOST,
+    )
+    (line,) = told(event)
+    assert "detect stays unknown lost" in line
+    assert "no longer in doubt" not in line
+
+
+def test_a_dry_run_is_opened_as_one():
+    opened = msgspec.structs.replace(OPENED, dry_run=True)
+    assert "dry run opened: Demo" in told(opened)[-1]
 
 
 def test_looking_again_is_told_only_if_asked_for_unless_it_is_bad():
@@ -357,8 +398,24 @@ def test_a_plain_view_says_how_each_stage_ended():
         "08:14:03 acme/pos-02 detect failed exit_code 350 ms · exit code 3: no space left",
         "         stage assess ended for 2 of 3 endpoints: failed 1 · ok 1",
         "08:14:03 stage fix: mend on 2 endpoints",
-        "         stage fix ended for 0 of 2 endpoints: ",
+        "         stage fix ended for 0 of 2 endpoints",
         "08:14:03 run closed · failed 1 · exit code 3",
+    ]
+
+
+def test_a_stage_that_happens_once_per_client_counts_clients_and_is_on_no_endpoint():
+    call = step("call", phase="communicate", action=Manual(text="Ring."), once="client")
+    err = Pipe()
+    plan = plan_of([step("mend"), call])
+    view = PlainView(plan, Screen(stdout=Pipe(), stderr=err), zone=UTC)
+    opened = StageOpened(stage=2, phase="communicate", steps=("call",), endpoints=0)
+    done = OnceFinished(step="call", client="acme", state=EndState.OK)
+    for record in records(opened, done, RunClosed(counts={}, exit_code=0)):
+        view.on_records((record,))
+    assert err.getvalue().splitlines()[1:4] == [
+        "08:14:03 stage communicate: call",
+        "08:14:03 call for acme ok",
+        "         stage communicate ended for 1 of 1 client: ok 1",
     ]
 
 

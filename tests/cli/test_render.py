@@ -141,6 +141,19 @@ def test_a_shortened_name_fits_and_keeps_both_ends(name, width):
         assert short[-1] == name[-1]
 
 
+def test_a_narrow_table_keeps_the_names_of_its_rows_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    page = Terminal()
+    name = "20261122T163120Z-restart-with-care-24gm"
+    Screen(stdout=page).table(("run", "title", "standing"), [(name, "t" * 60, "s" * 60)])
+    *_, row = page.rows[:3]
+    assert row.startswith(f"{name}  t")
+    assert len(row) <= 60
+    monkeypatch.setenv("COLUMNS", "30")
+    Screen(stdout=(narrow := Terminal())).table(("run", "title"), [(name, "t" * 60)])
+    assert max(map(len, narrow.rows)) <= 30
+
+
 def test_quiet_keeps_what_matters_and_drops_the_rest():
     shown, _, err = screen(quiet=True)
     shown.note("a note")
@@ -175,7 +188,9 @@ def asked(terminal, answer, **options):
 
 
 def test_a_question_longer_than_a_line_is_folded_between_words(terminal):
-    question = "This CHANGES up to 8 endpoints of acme, borealis and corvus (Sun 16:13 UTC). Type 8:"
+    question = (
+        "This CHANGES up to 8 endpoints of acme, borealis and corvus (Sun 16:13 UTC). Type 8:"
+    )
     Screen(stderr=terminal, stdin=Keyboard("8\n")).ask(question, flag="--yes", expected="8")
     first, *others = terminal.rows
     assert others

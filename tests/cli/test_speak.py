@@ -364,6 +364,15 @@ def test_notes_that_say_nothing_or_too_much_are_usage_errors(run, say, words, sa
     assert run.events(Note) == []
 
 
+def test_nobody_is_told_to_resume_a_closed_run_for_a_note(run, say):
+    run.happen(RunClosed(counts={}, exit_code=0))
+    run.end()
+    called = say("note", "too late")
+    assert called.code == 7
+    assert "is closed" in called.err
+    assert "resume" not in called.err
+
+
 def test_an_unknown_run_is_exit_7(run, call):
     for name, *rest in (("approve",), ("stop",), ("note", "x")):
         assert call(name, "nothing", *rest, "--state-dir", str(run.state)).code == 7

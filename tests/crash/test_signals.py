@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from outagekit.events import RunClosed, RunPaused
+from outagekit.events import RunClosed, RunPaused, StepInDoubt
 from outagekit.log.folder import list_runs
 from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
@@ -119,6 +119,26 @@ def test_a_wish_to_stop_that_comes_before_anybody_listens_is_heard_later():
     wishes.heard_by(heard.append)
     wishes.ask("Ctrl-C")
     assert heard == ["SIGTERM", "Ctrl-C"]
+
+
+def test_what_a_closing_terminal_sends_twice_is_one_wish():
+    now_ns, heard = iter([0, 10**6, 999 * 10**6, 3 * 10**9, 3 * 10**9 + 1]), []
+    wishes = StopRequests(lambda: next(now_ns))
+    wishes.heard_by(heard.append)
+    for why in ("SIGHUP", "SIGHUP", "SIGTERM", "SIGTERM", "Ctrl-C"):
+        wishes.ask(why)
+    assert heard == ["SIGHUP", "SIGTERM", "Ctrl-C"]
+
+
+def test_a_run_whose_terminal_closes_lets_its_steps_end(tmp_path):
+    drill = Drill(tmp_path, "--faults", "slow=100%", "--timeout", "20")
+    drill.until("step.started")
+    for _ in range(3):
+        drill.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    code, _said = drill.end()
+    assert code == 6
+    assert not any(isinstance(event, StepInDoubt) for event in drill.events())
 
 
 def test_a_signal_the_process_was_told_to_ignore_stays_ignored():

@@ -271,3 +271,25 @@ def test_a_wall_clock_set_back_before_a_resume_makes_no_bake_longer(tmp_path, ba
     assert again.ending.exit_code == 0
     assert 590 <= clock.monotonic() - left_s < 650
     assert replay(again.folder) == again.ending.state
+
+
+def test_what_a_step_reported_is_not_forgotten_because_it_could_not_be_looked_at_again(tmp_path):
+    steps = [
+        read("look"),
+        step("one", verify="ok", result={"n": "int"}),
+        step("two", verify="ok", with_={"n": "one.n"}),
+    ]
+
+    def answer(order):
+        if order.attempt == "acme/pos-01:one:2":
+            return lose(order)
+        result = {"n": 3} if order.result and order.purpose == "do" else None
+        return Finished(attempt=order.attempt, state=succeed(order).state, result=result)
+
+    clock = FakeClock()
+    ran = Ran(baking(steps, on=1, gate=Gate()), tmp_path, answer, clock=clock)
+    assert ran.ending.exit_code == 5
+    again = Ran(ran.folder, tmp_path, answer, clock=clock)
+    assert again.handed_out == ["pos-01 one recheck", "pos-01 two recheck"]
+    assert again.driver.orders[-1].values["n"] == 3
+    assert again.ending.exit_code == 0

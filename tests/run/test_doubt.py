@@ -324,3 +324,26 @@ def test_a_look_needs_the_values_the_step_was_begun_with(tmp_path):
     ]
     ran = Ran(plan_of(steps, on=1), tmp_path, answer)
     assert [order.values["newest"] for order in ran.driver.orders[1:]] == ["v2", "v2"]
+
+
+@pytest.mark.parametrize("nothing", [refuse, lose])
+def test_a_detached_step_that_stays_unknown_is_found_again_under_its_own_id(tmp_path, nothing):
+    plan = plan_of([step("mend", detach=True)], on=1, rollout=Rollout(waves=("100%",)))
+    left = Ran(plan, tmp_path, scripted({"pos-01 mend": [lose, nothing]}))
+    assert left.ending.exit_code == 5
+    assert left.driver.released == []
+    again = Ran(left.folder, tmp_path)
+    orders = (*left.driver.orders, *again.driver.orders)
+    assert len({order.detach for order in orders}) == 1
+    assert "not begun twice" in again.of(StepResolved)[-1].detail
+    assert again.ending.exit_code == 0
+    assert len(again.driver.released) == 1
+
+
+def test_a_detached_step_that_ran_out_of_time_and_is_not_wanted_gets_a_new_id(tmp_path):
+    late = silent(FailureKind.TIMEOUT)
+    answer = scripted({"pos-01 mend do": [late, succeed], "pos-01 mend probe": not_wanted})
+    ran = Ran(plan_of([step("mend", detach=True, check="is it")], on=1), tmp_path, answer)
+    first, _, second = ran.driver.orders
+    assert first.detach != second.detach
+    assert ran.ending.exit_code == 0

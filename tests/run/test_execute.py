@@ -132,7 +132,22 @@ def test_a_look_never_writes_the_file_a_step_pushes(done, purpose):
 def test_a_look_takes_a_minute_at_most(done, purpose, part, own_s, limit_s):
     asked = {} if part == "probe" else {part: "text"}
     looked = done(order_of(purpose, timeout_s=own_s, **asked))
-    assert looked.transport.limits_s == [limit_s]
+    waits_s = min(own_s, 30.0) if asked and purpose == "probe" else 0.0
+    assert looked.transport.limits_s == [waits_s + limit_s]
+
+
+def test_a_doubt_is_not_settled_while_an_earlier_try_still_runs(done):
+    busy = said(code=75, stderr="outagekit: an earlier try of this step still runs here\n")
+    looked = done(order_of("probe", verify="v", timeout_s=70.0), verify=busy)
+    assert looked.end == (EndState.UNKNOWN, FailureKind.TIMEOUT)
+    assert "still runs there" in looked.finished.detail
+    assert looked.transport.limits_s == [90.0, 90.0, 70.0]
+
+
+def test_a_look_after_the_bake_waits_for_nobody(done):
+    busy = said(code=75, stderr="outagekit: an earlier try of this step still runs here\n")
+    looked = done(order_of("recheck", verify="v"), verify=busy)
+    assert looked.end == (EndState.FAILED, FailureKind.CHECK_BROKEN)
 
 
 @pytest.mark.parametrize("purpose", ["do", "probe", "recheck"])

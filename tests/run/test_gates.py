@@ -21,6 +21,7 @@ from outagekit.events import (
 )
 from outagekit.playbook.model import Gate, Retry, Rollout
 from outagekit.run.opening import Resumption
+from outagekit.run.situation import Bounds
 from outagekit.testing.builders import plan_of, read, step
 from outagekit.testing.clock import FakeClock
 from outagekit.testing.driver import succeed
@@ -129,8 +130,6 @@ def test_a_gate_closes_during_its_wave_once_its_limit_is_certainly_exceeded(tmp_
 
 
 def test_what_runs_when_a_gate_closes_comes_to_its_end_and_nothing_else_begins(tmp_path):
-    from outagekit.run.situation import Bounds
-
     plan = careful(9, waves=("100%",), gate=Gate(max_failed="0"))
     ran = Ran(plan, tmp_path, scripted({"pos-01 mend": fail}), bounds=Bounds(running=3))
     begun = [o for o in ran.handed_out if "mend" in o]
@@ -187,22 +186,16 @@ def test_a_resume_past_the_gate_tries_nobody_again_and_records_why(tmp_path):
 def test_going_past_a_gate_lets_through_what_was_there_and_not_one_more(tmp_path):
     gate = Gate(max_failed="0")
     plan = careful(6, waves=("100%",), gate=gate)
-    first = Ran(plan, tmp_path, scripted({"pos-01 mend": fail}), **one_at_once())
+    first = Ran(plan, tmp_path, scripted({"pos-01 mend": fail}), bounds=Bounds(running=1))
     again = Ran(
         first.folder,
         tmp_path,
         scripted({"pos-03 mend": fail}),
         how=Resumption(past_gate="go"),
-        **one_at_once(),
+        bounds=Bounds(running=1),
     )
     assert again.ending.exit_code == 5
     assert again.handed_out == ["pos-02 mend", "pos-03 mend"]
-
-
-def one_at_once():
-    from outagekit.run.situation import Bounds
-
-    return {"bounds": Bounds(running=1)}
 
 
 def test_nobody_goes_past_a_gate_where_none_is_closed(tmp_path):
@@ -349,3 +342,30 @@ def test_a_gate_that_could_not_be_resumed_past_is_closed_still_after_another_dea
     assert again.ending.exit_code == 5
     assert len(again.of(StepStarted)) > started
     assert not again.of(RunClosed)
+
+
+def test_who_was_lost_before_the_waves_counts_at_no_gate(tmp_path):
+    answer = scripted({f"pos-0{n} look": fail if n % 2 else refuse for n in range(1, 7)})
+    ran = Ran(careful(8), tmp_path, answer)
+    assert ran.of(WaveJudged)[-1].passed
+    assert [limit.of for limit in ran.of(WaveOpened)[-1].limits if limit.scope == "run"] == [2]
+    assert ran.ending.exit_code == 3
+
+
+def test_what_a_person_went_past_in_one_stage_does_not_close_the_gate_of_the_next(tmp_path):
+    gate = Gate(min_answered="0", max_failed="0", max_unreachable="0", max_unknown="0")
+    steps = [read("look"), step("contain", phase="contain"), step("mend")]
+    plan = careful(4, steps=steps, waves=("1", "100%"), gate=gate)
+    first = Ran(plan, tmp_path, scripted({"pos-01 contain": fail}))
+    assert first.ending.exit_code == 5
+    again = Ran(first.folder, tmp_path, how=Resumption(past_gate="known bad disk"))
+    assert again.ending.exit_code == 3
+    assert again.state_of("acme/pos-04") is EndState.CHANGED
+    third = Ran(careful(4, steps=steps, gate=gate), tmp_path, scripted({"pos-01 contain": fail}))
+    past = Ran(
+        third.folder,
+        tmp_path,
+        scripted({"pos-02 mend": fail}),
+        how=Resumption(past_gate="so"),
+    )
+    assert (past.ending.exit_code, past.of(WaveStopped)[-1].stage) == (5, 3)

@@ -240,6 +240,83 @@ def test_a_kept_connection_that_died_is_opened_anew(tmp_path):
     assert len(bench.transports) == 2
 
 
+NOT_TAKEN = Failure(FailureKind.TIMEOUT, "the server did not take a command within 10 s")
+
+
+class Dying:
+    """Endpoints that hear nothing any more over a connection on which they were asked once."""
+
+    def __init__(self, failure, *, parts=("script",)):
+        self._failure, self._parts, self.lines = failure, parts, []
+
+    def connect(self, target):
+        taken = []
+
+        def answer(step, part):
+            taken.append(part)
+            dead = len(taken) > 1 and part in self._parts
+            return self._failure if dead else said(code=1 if part == "check" else 0)
+
+        self.lines.append(ScriptedTransport(answer))
+        return self.lines[-1]
+
+
+def dying(tmp_path, *failure, **fields):
+    bench = Bench(tmp_path, None)
+    endpoint = Dying(*failure, **fields)
+    bench.lanes._connect = endpoint.connect
+    return bench, endpoint
+
+
+@pytest.mark.parametrize("failure", [NOT_TAKEN, Failure(FailureKind.LOST, "reset")])
+def test_a_kept_connection_that_died_unseen_is_opened_anew_and_nothing_is_done_twice(
+    tmp_path, failure
+):
+    bench, endpoint = dying(tmp_path, failure)
+    bench.run(order_of(step("one")))
+    *_, finished = bench.run(order_of(step("two")))
+    assert finished.state is EndState.CHANGED
+    assert [line.commands for line in endpoint.lines] == [
+        [("one", "script"), ("two", "script")],
+        [("two", "script")],
+    ]
+    until(lambda: endpoint.lines[0].closed)
+
+
+def test_a_new_connection_that_takes_no_command_is_believed(tmp_path):
+    bench, endpoint = dying(tmp_path, NOT_TAKEN)
+    *_, finished = bench.run(order_of(step("mend", check="c")))
+    assert (finished.state, finished.failure) == (EndState.UNREACHABLE, FailureKind.TIMEOUT)
+    assert len(endpoint.lines) == 1
+
+
+def test_what_was_sent_over_a_kept_connection_is_not_sent_again(tmp_path):
+    for number, kind in enumerate((FailureKind.LOST, FailureKind.TIMEOUT)):
+        bench, endpoint = dying(tmp_path / str(number), Failure(kind, "gone", sent=True))
+        bench.run(order_of(step("one")))
+        *_, finished = bench.run(order_of(step("two")))
+        assert (finished.state, finished.failure) == (EndState.UNKNOWN, kind)
+        assert len(endpoint.lines) == 1
+
+
+def test_a_proof_that_a_kept_connection_does_not_take_any_more_does_nothing_twice(tmp_path):
+    bench, endpoint = dying(tmp_path, NOT_TAKEN, parts=("verify",))
+    bench.run(order_of(step("one")))
+    *_, finished = bench.run(order_of(step("two", verify="v")))
+    assert finished.state is EndState.UNKNOWN
+    assert len(endpoint.lines) == 1
+
+
+def test_a_connection_on_which_a_command_ran_out_of_time_is_not_used_again(tmp_path):
+    late = Failure(FailureKind.TIMEOUT, "did not end", sent=True)
+    bench, endpoint = dying(tmp_path, late)
+    bench.run(order_of(step("one")))
+    bench.run(order_of(step("two")))
+    *_, finished = bench.run(order_of(step("three")))
+    assert finished.state is EndState.CHANGED
+    assert [len(line.commands) for line in endpoint.lines] == [2, 1]
+
+
 def test_idle_connections_beyond_the_limit_are_closed_oldest_first(tmp_path):
     bench = Bench(tmp_path, lambda step, part: said(), idle=2)
     machines = endpoints(3)

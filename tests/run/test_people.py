@@ -14,6 +14,7 @@ from outagekit.events import (
     OnceFinished,
     RunPaused,
     StepFinished,
+    StepStarted,
     WaveJudged,
     WaveOpened,
 )
@@ -249,7 +250,7 @@ def test_the_next_wave_waits_for_a_pauses_yes_and_a_no_pauses_the_run(tmp_path):
     clock = FakeClock()
     ran = run(plan, tmp_path, clock=clock, prepare=saying(**{"pause_1.1": "no"}))
     assert ran.ending.exit_code == 6
-    assert ran.ending.why == "Kim said no after wave 1 of stage fix"
+    assert ran.ending.why == "after wave 1 of stage fix Kim said no"
     assert ran.handed_out == ["pos-01 mend"]
     again = Ran(ran.folder, tmp_path, clock=clock, prepare=saying(**{"pause_1.1": "yes"}))
     assert again.ending.exit_code == 0
@@ -334,3 +335,47 @@ def test_a_timed_question_is_not_cut_short_by_a_doubt_that_waits(tmp_path):
     ran = run(plan, tmp_path, scripted({"pos-01 mend": lose}), clock=clock, prepare=saying(**words))
     assert ran.state_of("acme/pos-02") is EndState.CHANGED
     assert ran.ending.exit_code == 6
+
+
+def paused_with_a_late_comer(tmp_path, word):
+    """The second endpoint is away at first and back while somebody is asked whether to go on."""
+    holder = {"away": True}
+    clock = FakeClock()
+
+    def answer(order):
+        away = holder["away"] and order.target.endpoint.name == "pos-02"
+        return refuse(order) if away else succeed(order)
+
+    def people(ran):
+        holder["away"] = False
+        ran.driver.come_back("acme/pos-02")
+        if clock.monotonic() > 300:
+            ran.say("pause-2.1", word)
+
+    rollout = Rollout(waves=("1", "100%"), pause="first", gate=OPEN, waiting_room_s=9_000.0)
+    plan = plan_of([read("look"), step("mend")], on=4, rollout=rollout)
+    return run(
+        plan,
+        tmp_path,
+        answer,
+        clock=clock,
+        prepare=lambda r: setattr(r.driver, "while_idle", lambda: people(r)),
+    )
+
+
+def test_while_a_person_is_asked_whether_to_go_on_nobody_who_came_back_is_changed(tmp_path):
+    ran = paused_with_a_late_comer(tmp_path, "yes")
+    kinds = [
+        e.attempt if isinstance(e, StepStarted) else type(e).__name__
+        for e in ran.events
+        if isinstance(e, ApprovalGiven) or (isinstance(e, StepStarted) and e.step == "mend")
+    ]
+    assert kinds[:2] == ["acme/pos-01:mend:1", "ApprovalGiven"]
+    assert "acme/pos-02:mend:1" in kinds
+    assert ran.ending.exit_code == 0
+
+
+def test_after_a_no_between_two_waves_nobody_who_came_back_is_changed_either(tmp_path):
+    ran = paused_with_a_late_comer(tmp_path, "no")
+    assert ran.ending.exit_code == 6
+    assert [o for o in ran.handed_out if "mend" in o] == ["pos-01 mend"]

@@ -209,3 +209,58 @@ def test_an_undo_nobody_knows_the_end_of_is_not_begun_again(tmp_path):
     assert not again.handed_out
     assert [e.step for e in again.of(StepInDoubt)] == ["two"]
     assert again.ending.exit_code == 3
+
+
+def test_an_undo_whose_values_do_not_exist_any_more_has_failed_and_is_not_tried_for_ever(tmp_path):
+    """The step its value came from was done, taken back and is to be done anew; it never is."""
+    steps = [
+        read("look"),
+        step("one", undo="undo one", result={"n": "int"}),
+        step("two", verify="ok", with_={"n": "one.n"}),
+    ]
+
+    def answer(order):
+        if order.purpose == "recheck":
+            return fail(order, FailureKind.AUTH)
+        result = {"n": 3} if order.result and order.purpose == "do" else None
+        return succeed(order).__class__(
+            attempt=order.attempt, state=succeed(order).state, result=result
+        )
+
+    rollout = Rollout(waves=("100%",), bake_s=60.0, gate=Gate())
+    clock = FakeClock()
+    ran = Ran(undoing(steps, on=1, rollout=rollout), tmp_path, answer, clock=clock)
+    assert (ran.ending.exit_code, undos_of(ran)) == (5, ["pos-01 one undo"])
+    again = Ran(ran.folder, tmp_path, clock=clock)
+    assert again.ending.exit_code in {0, 5}
+
+
+def not_wanted(order):
+    return fail(order, FailureKind.VERIFY)
+
+
+def one_that_can_be_looked_at():
+    rollout = Rollout(waves=("100%",), gate=Gate())
+    steps = [step("one", check="is it", undo="undo one"), step("two")]
+    return undoing(steps, on=1, rollout=rollout)
+
+
+def test_an_undo_whose_end_nobody_knows_leaves_its_step_unknown(tmp_path):
+    answer = scripted({"pos-01 two": fail, "pos-01 one undo": lose})
+    ran = Ran(one_that_can_be_looked_at(), tmp_path, answer)
+    end = ran.ending.state.progress["acme/pos-01"].ends["one"]
+    assert (end.state, end.undone) == (EndState.UNKNOWN, False)
+    assert "nobody knows whether it was taken back" in end.detail
+    assert ran.state_of("acme/pos-01") is EndState.FAILED
+
+
+@pytest.mark.parametrize(("looked", "again"), [(succeed, []), (not_wanted, ["pos-01 one"])])
+def test_a_second_try_looks_at_what_was_perhaps_taken_back_before_it_builds_on_it(
+    tmp_path, looked, again
+):
+    answer = scripted({"pos-01 two": fail, "pos-01 one undo": lose})
+    left = Ran(one_that_can_be_looked_at(), tmp_path, answer)
+    assert left.ending.exit_code == 5
+    ran = Ran(left.folder, tmp_path, scripted({"pos-01 one probe": looked}))
+    assert ran.handed_out == ["pos-01 one probe", *again, "pos-01 two"]
+    assert ran.ending.exit_code == 0

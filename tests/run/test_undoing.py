@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from outagekit.errors import NothingMatched
 from outagekit.events import EndState, FailureKind, StepUndone
+from outagekit.inventory.model import Agreement
 from outagekit.plan.store import digest_of, freeze, thaw
 from outagekit.playbook.model import Gate, Param, Retry, Rollout
+from outagekit.run.opening import Resumption
 from outagekit.run.orders import Finished
 from outagekit.run.replay import recorded
 from outagekit.run.traces import traces_of
@@ -16,7 +20,7 @@ from outagekit.run.undoing import undo_plan
 from outagekit.run.undone import earlier_undos
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.driver import succeed
-from outagekit.testing.runs import Ran, fail, lose
+from outagekit.testing.runs import Ran, fail, lose, scripted
 
 ONE, TWO, THREE = "acme/pos-01", "acme/pos-02", "acme/pos-03"
 
@@ -264,3 +268,30 @@ def test_a_step_that_did_not_hold_after_the_bake_is_there_to_be_undone(tmp_path)
     ran = Ran(plan_of([undoable("mend")], rollout=rollout), tmp_path, answer)
     assert ran.state_of(ONE) is EndState.FAILED
     assert dict(left(ran).found("changed")) == {"mend": (ONE, TWO, THREE)}
+
+
+def test_an_undo_needs_what_the_step_it_takes_back_needed_and_is_refused_like_it(tmp_path):
+    steps = [undoable("mend", needs=("remediate", "collect")), undoable("tune", needs=("reboot",))]
+    traces = left(Ran(plan_of(steps), tmp_path))
+    assert [each.needs for each in undo_plan(traces).steps if each.changes] == [
+        ("reboot",),
+        ("remediate", "collect"),
+    ]
+    little = Agreement(id="MSA-1", allows=("diagnose", "remediate", "collect"))
+    clients = tuple(
+        msgspec.structs.replace(client, agreement=little) for client in traces.plan.clients
+    )
+    refused = undo_plan(replace(traces, plan=msgspec.structs.replace(traces.plan, clients=clients)))
+    assert [(each.allow, each.steps) for each in refused.refusals] == [("reboot", ("undo_tune",))]
+
+
+def test_an_undo_goes_in_waves_and_stops_at_its_gate(tmp_path):
+    rollout = Rollout(waves=("1", "100%"), gate=Gate())
+    ran = Ran(plan_of([read("look"), undoable("mend")], on=4, rollout=rollout), tmp_path)
+    bad = scripted({"pos-01 undo_mend": lambda order: fail(order, FailureKind.VERIFY)})
+    undone = Ran(undo_plan(left(ran)), tmp_path, bad)
+    assert undone.ending.exit_code == 5
+    assert [each for each in undone.handed_out if "undo" in each] == ["pos-01 undo_mend"]
+    past = Ran(undone.folder, tmp_path, how=Resumption(past_gate="it is the disk"))
+    assert past.ending.exit_code == 3
+    assert [each.rpartition(" ")[2] for each in past.handed_out] == ["undo_mend"] * 3

@@ -15,12 +15,12 @@ from outagekit.events import (
     StepStarted,
     WaveBaking,
     WaveJudged,
+    WaveReopened,
     WavesCut,
     WaveStopped,
 )
 from outagekit.playbook.model import Approve, Gate, Rollout
 from outagekit.run.opening import Resumption
-from outagekit.run.orders import Finished
 from outagekit.run.situation import Bounds
 from outagekit.testing.builders import plan_of, read, step
 from outagekit.testing.clock import FakeClock
@@ -370,59 +370,25 @@ def test_a_refusal_by_a_person_empties_the_room_of_those_it_concerns(tmp_path):
     assert clock.monotonic() < 3_600
 
 
-PROBE = {"newest": "text", "sick": "bool"}
-
-
-def test_a_boot_looping_endpoint_gets_first_what_it_is_there_for_and_what_that_needs(tmp_path):
-    """Seen twice for a moment: the look whose values the removal needs, the removal, the rest."""
+def test_the_gate_of_those_who_came_back_is_tried_again_like_any_other(tmp_path):
+    gate = Gate(min_answered="80%", max_failed="5%", max_unreachable="100%", max_unknown="0")
+    room = Room(2, 3)
+    bad = {"pos-02"}
 
     def then(order):
-        result = {"newest": "v1", "sick": True} if order.result else None
-        state = EndState.CHANGED if order.changes else EndState.OK
-        return Finished(attempt=order.attempt, state=state, result=result)
+        return (
+            fail(order)
+            if order.step == "mend" and order.target.endpoint.name in bad
+            else (succeed(order))
+        )
 
-    steps = [
-        read("hello"),
-        read("detect", result=PROBE),
-        read("inventory"),
-        step("prepare"),
-        step("remove", with_={"newest": "detect.newest"}, when="detect.sick"),
-        step("tidy"),
-    ]
-    room = Room(2, then=then)
-    looks = []
-
-    def flap():
-        looks.append(1)
-        if len(looks) > 2:
-            room.back("pos-02")
-        else:
-            room.ran.driver.come_back("acme/pos-02")
-
-    room.at_idle = flap
-    ran = room.run(roomy(steps, pounce="remove"), tmp_path)
-    taken = [name for name, _ in ran.orders_of("acme/pos-02")]
-    assert taken == ["hello"] * 2 + ["detect"] * 2 + [
-        "remove",
-        "hello",
-        "inventory",
-        "prepare",
-        "tidy",
-    ]
-    removal = next(o for o in ran.driver.orders if o.attempt == "acme/pos-02:remove:1")
-    assert removal.values["newest"] == "v1"
-    assert ran.ending.exit_code == 0
-
-
-def test_an_endpoint_that_came_back_once_takes_its_steps_in_their_order(tmp_path):
-    steps = [read("hello"), read("detect"), step("prepare"), step("remove")]
-    room = Room(2)
-    room.at_idle = lambda: room.back("pos-02")
-    ran = room.run(roomy(steps, pounce="remove"), tmp_path)
-    assert [name for name, _ in ran.orders_of("acme/pos-02")] == [
-        "hello",
-        "hello",
-        "detect",
-        "prepare",
-        "remove",
-    ]
+    room.then = then
+    room.at_idle = lambda: room.back("pos-02", "pos-03")
+    clock = FakeClock()
+    ran = room.run(roomy(on=4, gate=gate), tmp_path, clock=clock)
+    assert (ran.ending.exit_code, ran.of(WaveStopped)[0].wave) == (5, 0)
+    bad.clear()
+    again = Ran(ran.folder, tmp_path, room.answer, clock=clock)
+    assert again.handed_out[0] == "pos-02 mend"
+    assert [e.wave for e in again.of(WaveReopened)] == [0]
+    assert again.ending.exit_code == 0

@@ -64,6 +64,7 @@ ASKED = ("changed", "ok", "skipped", "failed", "sick", "n > 2", "state == 'ok'",
 WORST = tuple(EndState)
 BAD = WORST[:3]
 MOST_LIVES = 40
+LAST_STOPPED = 6
 
 
 class Simulation:
@@ -115,7 +116,7 @@ class Simulation:
                 if len([e for e in self.endings if e.exit_code == 5]) > 3:
                     return
             self.world.let_go()
-            self.world.temper.stops = 0
+            self._minded_anew()
             self.clock.advance(self.dice.choice([0.0, 5.0, 4_000.0]))
             retry = self._retry()
             self._record(RunResumed(os_user="kim", version="1", retry=retry))
@@ -123,6 +124,12 @@ class Simulation:
                 self._go_past()
             if self.lives > 6:
                 self.world.temper.patience = max(self.world.temper.patience, 0.3)
+
+    def _minded_anew(self):
+        """Have somebody stop a later life as well, now and then, but not every one."""
+        temper = self.world.temper
+        temper.stops = self.dice.choice([0, 0, 0, 1]) if self.lives <= LAST_STOPPED else 0
+        temper.stop_at = self.world.calls + self.dice.randint(1, 40)
 
     def _record(self, event):
         try:

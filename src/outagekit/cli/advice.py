@@ -44,4 +44,9 @@ ADVICE: Final[dict[FailureKind, str]] = {
 """Failure kind -> a sentence without a full stop."""
 
 UNKNOWN: Final = "nobody knows whether it happened: look before you run it again"
-"""What is true of every endpoint that ended unknown."""
+"""What is true of every endpoint whose change ended unknown."""
+
+IN_DOUBT: Final = (
+    "resume settles it first: it looks there, does again what is safe to be done twice, or asks"
+)
+"""What comes of a doubt that a run was left with."""

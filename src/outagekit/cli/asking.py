@@ -80,6 +80,8 @@ class Asker:
         self._questions = Questions()
         self._dealt: dict[str, int] = {}
         """Name -> number of the question that was answered or put aside here."""
+        self._name = ""
+        """Who decided last at this terminal."""
         self._news = threading.Condition()
         self._over = False
         self._paused = False
@@ -167,21 +169,30 @@ class Asker:
 
     def _fill_in(self, question: Question) -> Answer:
         asked = question.asked
-        who, because, typed = user_name(), "", ""
+        word = self._word(question)
+        who, because = user_name(), ""
         if asked.kind == "approve":
-            who = self._line(question, "your name: ", longest=MAX_NAME)
-        word: AnswerWord | None = None
-        while word is None:
-            typed = self._line(question, "answer: ")
-            word = answer_word(typed, asked)
-            if word is None:
-                shown = visible_line(typed[:40])
-                self._screen.say(f"{shown!r} is no answer here: {choices(asked.answers)}")
-        if asked.kind == "approve":
+            who = self._signed(question)
             because = self._line(question, "why (Enter: no reason): ", longest=MAX_REASON, may=True)
         return Answer(
             question=question.name, answer=word, who=who, because=because, os_user=user_name()
         )
+
+    def _word(self, question: Question) -> AnswerWord:
+        while True:
+            typed = self._line(question, "answer: ")
+            word = answer_word(typed, question.asked)
+            if word is not None:
+                return word
+            shown = visible_line(typed[:40])
+            self._screen.say(f"{shown!r} is no answer here: {choices(question.asked.answers)}")
+
+    def _signed(self, question: Question) -> str:
+        """Return who decides: whoever did so last, unless another name is typed."""
+        last = f" (Enter: {self._name})" if self._name else ""
+        typed = self._line(question, f"your name{last}: ", longest=MAX_NAME, may=bool(last))
+        self._name = typed or self._name
+        return self._name
 
     def _line(
         self, question: Question, prompt: str, *, longest: int = 80, may: bool = False
@@ -238,7 +249,7 @@ class Asker:
     def _shown(self, question: Question) -> tuple[Text, ...]:
         asked = question.asked
         with self._news:
-            others = len(self._due()) - 1
+            others, drill = len(self._due()) - 1, self._questions.drill
             gate = gate_line(self._questions) if asked.kind == "pause" else ""
         facts = f"asked {question.when}" + (f", waits {question.waits}" if question.waits else "")
         facts += f"; {count(others, 'more question')} after it" if others > 0 else ""
@@ -249,6 +260,7 @@ class Asker:
             Text(),
             Text.assemble(
                 ("? ", "bold yellow"),
+                ("DRILL  " if drill else "", "bold reverse"),
                 (visible_line(question.name), "bold"),
                 f": {KIND_WORDS[asked.kind]}",
             ),

@@ -82,6 +82,11 @@ class Counts:
         return None
 
     @property
+    def late(self) -> list[WaveCount]:
+        """Those who came back too late for any wave, a group for each stage they were late in."""
+        return [each.late for each in self.stages if each.late is not None and each.late.size]
+
+    @property
     def following(self) -> Stage | None:
         """The stage after the open one, or None."""
         number = self.open.number if self.open else 0

@@ -109,7 +109,7 @@ def _endpoint(progress: Progress, plan: Plan) -> dict[str, Any]:
         "question": progress.asked,
         "refused": progress.refused,
         "returned": progress.returns,
-        "foreseen": foreseen_of(progress, plan) if plan.dry_run else "",
+        "foreseen": foreseen_of(progress) if plan.dry_run else "",
         "failure": worst.failure.value if worst and worst.failure else None,
         "detail": worst.detail if worst else "",
         "steps": {step: _step(end) for step, end in progress.ends.items()},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from outagekit.cli.advice import ADVICE, UNKNOWN
+from outagekit.cli.advice import ADVICE, IN_DOUBT, UNKNOWN
 from outagekit.cli.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.render import STATE_STYLE
 from outagekit.cli.sections import (
@@ -22,6 +22,8 @@ from outagekit.cli.sections import (
 )
 from outagekit.cli.tally import ENDING, without_place
 from outagekit.events import WORST_FIRST, EndState, FailureKind
+from outagekit.playbook.model import RunScript
+from outagekit.run.questions import DRY_RUN_ASKS_NOBODY
 from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def summary(
         *gate_lines(state, resumable=not drill),
         *question_lines(state, resumable=not drill),
         *room_lines(state, resumable=not drill),
-        *_troubles(progress),
+        *_troubles(plan, progress, resumable=not drill),
         *_skips(plan, progress),
         *skipped_lines(state),
         *way_lines(state),
@@ -127,7 +129,7 @@ def summary(
 def _sentence(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Text:
     good = sum(is_good(each, plan) for each in progress)
     every = good == len(progress)
-    what = _foretold(plan, progress) if plan.dry_run else _reached(plan, progress, good)
+    what = _foretold(progress) if plan.dry_run else _reached(plan, progress, good)
     parts = [_why(ending), f"Undo of {visible_line(plan.undoes)}:" if plan.undoes else "", what]
     return Text(" ".join(filter(None, parts)), "bold green" if every else "bold")
 
@@ -159,8 +161,8 @@ def _reached(plan: Plan, progress: Sequence[Progress], good: int) -> str:
     return f"{who} {wanted if plan.changes else 'answered'}."
 
 
-def _foretold(plan: Plan, progress: Sequence[Progress]) -> str:
-    found = Counter(foreseen_of(each, plan) for each in progress)
+def _foretold(progress: Sequence[Progress]) -> str:
+    found = Counter(foreseen_of(each) for each in progress)
     would = f"would change {found['would change']} of {count(len(progress), 'endpoint')}"
     blind = f", cannot check {found['cannot check']}" if found["cannot check"] else ""
     return f"Dry run: {would}{blind}; nothing was changed."
@@ -187,8 +189,8 @@ def _rows(plan: Plan, finished: Sequence[Progress]) -> list[_Row]:
     others = [each for each in finished if not (each.refused and each.state not in ENDING)]
     foreseen: Counter[str] = Counter()
     if plan.dry_run:
-        foreseen.update(foreseen_of(each, plan) for each in others)
-        others = [each for each in others if not foreseen_of(each, plan)]
+        foreseen.update(foreseen_of(each) for each in others)
+        others = [each for each in others if not foreseen_of(each)]
     found = Counter(each.state for each in others)
     rows: list[_Row] = [(word, foreseen[word], *_FORESEEN[word]) for word in _FORESEEN]
     rows += [(s.value, found[s], _meaning(s, plan), STATE_STYLE[s]) for s in _SHOWN_ORDER]
@@ -206,7 +208,7 @@ def _worst_ends(progress: Iterable[Progress]) -> list[tuple[Progress, StepEnd]]:
     return [(p, p.worst) for p in progress if p.worst is not None and p.worst.state in ENDING]
 
 
-def _troubles(progress: Sequence[Progress]) -> Iterable[Text]:
+def _troubles(plan: Plan, progress: Sequence[Progress], *, resumable: bool) -> Iterable[Text]:
     groups: dict[tuple[StepId | None, EndState, FailureKind | None], _Trouble] = {}
     for each, end in _worst_ends(progress):
         at = next(step for step, found in each.ends.items() if found is end)
@@ -218,10 +220,10 @@ def _troubles(progress: Sequence[Progress]) -> Iterable[Text]:
         trouble.by_detail.setdefault(same, []).append((each, words))
     for trouble in sorted(groups.values(), key=lambda t: (_RANK[t.state], -t.size)):
         yield Text()
-        yield from _trouble(trouble)
+        yield from _trouble(trouble, _advice(trouble, plan, resumable=resumable))
 
 
-def _trouble(trouble: _Trouble) -> Iterable[Text]:
+def _trouble(trouble: _Trouble, advice: str) -> Iterable[Text]:
     head = Text(trouble.state.value, STATE_STYLE[trouble.state])
     where = f" in {visible_line(trouble.step)}" if trouble.step else ""
     kind = f" ({trouble.failure.value})" if trouble.failure else ""
@@ -237,11 +239,18 @@ def _trouble(trouble: _Trouble) -> Iterable[Text]:
     if rest:
         others = names_text(each.endpoint.id for _, those in rest for each, _ in those)
         yield Text(f"  said otherwise by {others}", "dim")
-    advice = ADVICE[trouble.failure] if trouble.failure else ""
-    if trouble.state is EndState.UNKNOWN:
-        advice = UNKNOWN
     if advice:
         yield Text(f"  -> {advice}", "italic")
+
+
+def _advice(trouble: _Trouble, plan: Plan, *, resumable: bool) -> str:
+    if trouble.state is EndState.UNKNOWN:
+        those = [each for who in trouble.by_detail.values() for each, _ in who]
+        if resumable and all(each.doubt is not None for each in those):
+            return IN_DOUBT
+        if any(step.id == trouble.step and step.changes for step in plan.steps):
+            return UNKNOWN
+    return ADVICE[trouble.failure] if trouble.failure else ""
 
 
 def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
@@ -252,19 +261,25 @@ def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
         reasons.update(
             (step, end.detail)
             for step, end in each.ends.items()
-            if end.state is EndState.SKIPPED and (end.would_change if plan.dry_run else alone)
+            if end.state is EndState.SKIPPED and (_is_open(end) if plan.dry_run else alone)
         )
     if not reasons:
         return
     yield Text()
     most = reasons.most_common()
-    for (step, reason), number in most[:_MAX_REASONS]:
+    shown = max(_MAX_REASONS, len(plan.steps)) if plan.dry_run else _MAX_REASONS
+    for (step, reason), number in most[:shown]:
         line = Text.assemble(("skipped", STATE_STYLE[EndState.SKIPPED]))
         yield line.append(f" {visible_line(step)} on {count(number, 'endpoint')}: ").append(
             visible_line(reason)
         )
-    if len(most) > _MAX_REASONS:
-        yield Text(f"and {count(len(most) - _MAX_REASONS, 'other reason')}", "dim")
+    if len(most) > shown:
+        yield Text(f"and {count(len(most) - shown, 'other reason')}", "dim")
+
+
+def _is_open(end: StepEnd) -> bool:
+    """Return whether a dry run left a step undone: it would change, cannot be told, or asks."""
+    return end.unforeseen or end.detail == DRY_RUN_ASKS_NOBODY
 
 
 def _blind(plan: Plan, progress: Sequence[Progress]) -> list[str]:
@@ -272,7 +287,8 @@ def _blind(plan: Plan, progress: Sequence[Progress]) -> list[str]:
     return [
         visible_line(step.id)
         for step in plan.steps
-        if step.changes
+        if isinstance(step.action, RunScript)
+        and step.changes
         and step.verify is None
         and any(p.ends[step.id].state is EndState.CHANGED for p in progress if step.id in p.ends)
     ]

@@ -66,7 +66,10 @@ def shorten(name: str, width: int) -> str:
 
 
 def table_text(headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None) -> str:
-    """Return a table as text; with a `width` its widest columns are shortened to fit."""
+    """Return a table as text; with a `width` its widest columns are shortened to fit.
+
+    The first one stays whole as long as that is possible: it is what a row is called by.
+    """
     from tabulate import tabulate
 
     names = list(map(visible_line, headers))
@@ -81,7 +84,8 @@ def _narrowed(rows: list[list[str]], width: int) -> list[list[str]]:
     rows = [[f"{name}{_HEADER_PAD}" for name in rows[0]], *rows[1:]]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     while widths and sum(widths) + 2 * (len(widths) - 1) > width:
-        widest = widths.index(max(widths))
+        others = widths[1:] if max(widths[1:], default=0) > _NARROWEST_COLUMN else widths
+        widest = widths.index(max(others), len(widths) - len(others))
         if widths[widest] <= _NARROWEST_COLUMN:
             break
         widths[widest] -= 1

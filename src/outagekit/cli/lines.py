@@ -111,9 +111,12 @@ class PlainView:
         stage = self._tally.open
         if stage is None or self._screen.quiet:
             return []
-        whole = f"{stage.done} of {count(stage.total or 0, 'endpoint')}"
+        once = stage.stage.once
+        whom = "endpoint" if once is None else once
+        whole = f"{stage.done} of {count(stage.total or 0, whom)}"
         ends = counts_text(stage.ends.by_word)
-        return [f"         stage {stage.stage.phase} ended for {whole}: {ends}"]
+        line = f"         stage {stage.stage.phase} ended for {whole}"
+        return [f"{line}: {ends}" if ends else line]
 
 
 class EventsView:

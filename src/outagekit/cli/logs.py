@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,11 +10,17 @@ from outagekit.cli.command import command
 from outagekit.cli.options import Shown, Stored
 from outagekit.errors import LogDamaged
 
+if TYPE_CHECKING:
+    from outagekit.log.overview import Overview
+
 app = typer.Typer(no_args_is_help=True, help="What happened: the incident logs of all runs.")
 
 _Run = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, the beginning of one, a path, or last.")
 ]
+
+_WIDE = 110
+"""Columns from which on a list of runs has room for everything."""
 
 
 @app.command("list")
@@ -30,9 +36,20 @@ def list_(stored: Stored, shown: Shown) -> None:
     if shown.json:
         screen.document(found)
         return
-    rows = [(o.run, o.opened, o.title, str(o.endpoints), o.standing) for o in found]
-    screen.table(("run", "opened (UTC)", "title", "endpoints", "standing"), rows)
+    headers = ["run", "opened (UTC)", "title", "endpoints", "standing"]
+    rows = [[o.run, o.opened, _title(o), str(o.endpoints), o.standing] for o in found]
+    if (screen.page_width or _WIDE) < _WIDE:  # a run's name says when it was opened, too
+        headers, rows = _without_opened(headers), list(map(_without_opened, rows))
+    screen.table(headers, rows)
     screen.next([f"outagekit resume {each.run}" for each in found if each.resumable])
+
+
+def _title(of: Overview) -> str:
+    return ("DRILL " if of.drill else "DRY RUN " if of.dry_run else "") + of.title
+
+
+def _without_opened(row: list[str]) -> list[str]:
+    return [*row[:1], *row[2:]]
 
 
 @app.command("show")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from outagekit.events import EndState
 from outagekit.run.rollout import sums_at_gate
-from outagekit.run.state import BAD, RANK
+from outagekit.run.state import BAD, CANNOT_CHECK, RANK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,15 +69,14 @@ def _is_pending(progress: Progress) -> bool:
     return waits or at_work or bool(progress.undo or progress.recheck)
 
 
-def foreseen_of(progress: Progress, plan: Plan) -> Foreseen:
+def foreseen_of(progress: Progress) -> Foreseen:
     """Return what a dry run foresees: a change that is certain counts more than one that is not."""
     if progress.state in BAD:
         return ""
-    steps = {step.id: step for step in plan.steps}
-    found = [name for name, end in progress.ends.items() if end.would_change]
-    if any(steps[name].check is not None for name in found):
+    open_ends = [end for end in progress.ends.values() if end.unforeseen]
+    if any(not end.detail.startswith(CANNOT_CHECK) for end in open_ends):
         return "would change"
-    return "cannot check" if found else ""
+    return "cannot check" if open_ends else ""
 
 
 def not_taken(progress: Progress, plan: Plan) -> dict[StepId, NotTaken]:

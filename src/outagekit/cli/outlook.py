@@ -46,9 +46,9 @@ def _waiting_room(tally: Tally, now_s: float, width: int) -> list[Text]:
     if tally.parked:
         left_s = max(round(min(tally.parked.values()) / 1e9 - now_s), 0)
         parts.append(f"next given up in {duration(left_s)}")
-    late = tally.open.late if tally.open is not None else None
+    late = tally.late[-1] if tally.late else None
     back = f"came back {tally.returned}"
-    if late is not None and late.size:
+    if late is not None:
         back += f" ({late.ends.done} of {late.size} done)"
     parts += [back] if tally.returned else []
     parts += [f"given up {tally.expired}"] if tally.expired else []
@@ -143,11 +143,17 @@ def _decisions(tally: Tally, now_s: float) -> Sequence[Text]:
     if tally.stuck is not None:
         return _after_closed_gate(tally, tally.stuck)
     steps = _steps_ahead(tally, now_s)
-    is_asked = any(each.event.kind == "pause" for each in tally.questions.values())
-    then = "after the answer" if is_asked else "then"
+    asked = sum(_holds_up(each) for each in tally.questions.values())
+    then = "after the answer" if asked == 1 else "after the answers" if asked else "then"
     whole = f"{then}: {', '.join(steps)}"
     brief = f"{then}: {', '.join([*steps[:-1], _brief(steps[-1])])}"
     return [Text(visible_line(text)) for text in (whole, brief, f"{then}: {steps[0]}")]
+
+
+def _holds_up(question: Question) -> bool:
+    """Return whether the run waits for the answer, not only the endpoint it is about."""
+    event = question.event
+    return event.endpoint is None or (event.kind == "doubt" and event.for_ms > 0)
 
 
 def _brief(text: str) -> str:
@@ -181,11 +187,24 @@ def _steps_ahead(tally: Tally, now_s: float) -> list[str]:
     following = tally.following
     if following is not None:
         return [*steps, _stage_ahead(tally, following)]
+    steps += _rest_of_late(tally)
     if tally.parked and not tally.is_waiting_only:
         left_s = max(round(max(tally.parked.values()) / 1e9 - now_s), 0)
         waits = count(len(tally.parked), "endpoint")
         return [*steps, f"wait for {waits} in the waiting room (at most {duration(left_s)})"]
     return [*steps, "the run is over"]
+
+
+def _rest_of_late(tally: Tally) -> list[str]:
+    """Return what those who came back too late for a wave have before them, after all others."""
+    bake_s = tally.plan.rollout.bake_s
+    if any(late.phase == "open" for late in tally.late):
+        if not bake_s:
+            return ["the gate of those who came back"]
+        return [f"bake {duration(bake_s)} for those who came back", "their gate"]
+    if any(late.phase == "baking" for late in tally.late):
+        return ["verify those who came back again", "their gate"]
+    return []
 
 
 def _rest_of_wave(tally: Tally, wave: WaveCount | None) -> list[str]:

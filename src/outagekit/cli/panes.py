@@ -270,9 +270,8 @@ def activity(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
 
 
 def _bake(tally: Tally, now_s: float) -> list[Text]:
-    stage = tally.open
-    waves = () if stage is None else (stage.wave, stage.late)
-    for wave in waves:
+    open_wave = tally.open.wave if tally.open is not None else None
+    for wave in (open_wave, *tally.late):
         if wave is not None and wave.phase == "baking" and wave.until_ns is not None:
             left_s = round(wave.until_ns / 1e9 - now_s)
             if left_s > 0:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +34,7 @@ def show_plan(screen: Screen, plan: Plan, *, words: Sequence[str]) -> None:
     summary = summarise(plan)
     _print(screen, _heading(plan, summary))
     screen.print("")
-    if (_folded_at(screen) or _NARROW) < _NARROW:
+    if (screen.page_width or _NARROW) < _NARROW:
         _print(screen, map(_line, summary.steps))
     else:
         screen.table(_HEADERS, map(_row, summary.steps))
@@ -61,12 +59,6 @@ def plan_document(plan: Plan) -> dict[str, object]:
     return dict(document)
 
 
-def _folded_at(screen: Screen) -> int | None:
-    """Return the width of the terminal that stdout is; None where no line is folded."""
-    folded = sys.stdout.isatty() and not screen.plain
-    return shutil.get_terminal_size().columns if folded else None
-
-
 def _print(screen: Screen, lines: Iterable[str]) -> None:
     """Print lines to stdout; a terminal gets them folded between words."""
     from rich.text import Text
@@ -74,7 +66,7 @@ def _print(screen: Screen, lines: Iterable[str]) -> None:
     from outagekit.cli.fitting import fold_line
     from outagekit.text import visible_line
 
-    width = _folded_at(screen)
+    width = screen.page_width
     for line in map(visible_line, lines):
         pieces = fold_line(Text(line), width) if width else [Text(line)]
         screen.print("\n".join(piece.plain for piece in pieces))

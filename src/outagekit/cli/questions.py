@@ -19,6 +19,7 @@ from outagekit.events import (
     QuestionKind,
     Record,
     RunClosed,
+    RunOpened,
     RunPaused,
     RunResumed,
     RunStopping,
@@ -97,6 +98,8 @@ class Questions:
     standing: str = "running"
     """`running`, `stopping`, `paused` or `closed`, as far as the log says."""
     last_seq: int = -1
+    drill: bool = False
+    """Whether the run is a rehearsal: nobody has to be rung."""
     judged: WaveJudged | None = None
     """What the last gate said."""
 
@@ -119,6 +122,8 @@ class Questions:
 
     def _stand(self, record: Record) -> None:
         match record.event:
+            case RunOpened(drill=drill):
+                self.drill = drill
             case RunStopping():
                 self.standing = "stopping"
             case RunPaused():

@@ -110,6 +110,12 @@ class Screen:
         return able and not (self.json or self.quiet) and _is_utf8(self._stderr)
 
     @property
+    def page_width(self) -> int | None:
+        """Columns of the terminal that stdout is; None where nothing is folded or shortened."""
+        narrow = _is_terminal(self._stdout) and not self.plain
+        return shutil.get_terminal_size().columns if narrow else None
+
+    @property
     def interactive(self) -> bool:
         """Whether a person can be asked: stdin and stderr are terminals."""
         return _is_terminal(self._stdin) and _is_terminal(self._stderr)
@@ -205,9 +211,7 @@ class Screen:
         if self.json:
             self.people_table(headers, rows)
         else:
-            narrow = _is_terminal(self._stdout) and not self.plain
-            width = shutil.get_terminal_size().columns if narrow else None
-            self.data(f"{table_text(headers, rows, width)}\n")
+            self.data(f"{table_text(headers, rows, self.page_width)}\n")
 
     def people_table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Show people a table, with no cell shortened: what they decide upon is all there."""

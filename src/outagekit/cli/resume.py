@@ -55,6 +55,7 @@ def resume(
     from outagekit.cli.places import find_places
     from outagekit.cli.prepare import open_access
     from outagekit.cli.running import resume_run, tell_ending
+    from outagekit.cli.since import changed_since
     from outagekit.cli.taken_up import desk_of, find_left
     from outagekit.transports.open import transport_for
 
@@ -63,6 +64,8 @@ def resume(
     left = find_left(places, run)
     how = _how(left, because, approve or [], past_gate=past_gate)
     desk = desk_of(shown.screen(), places, left)
+    for sentence in changed_since(places, left):
+        desk.screen.warn(sentence)
     access = open_access(desk, left.state.plan.endpoints)
     over = resume_run(
         desk,

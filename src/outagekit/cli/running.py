@@ -95,7 +95,9 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
             subscribers.append(views.enter_context(live).on_records)
         elif stream is None or screen.verbose:
             subscribers.append(_plain_view(plan, screen, before).on_records)
-        asker = views.enter_context(Asker(screen, view=live))
+        asker = Asker(screen, view=live)
+        asker.on_records(tuple(before))
+        views.enter_context(asker)
         subscribers.append(asker.on_records)
         setting = Setting(
             connect,

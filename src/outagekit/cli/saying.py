@@ -6,14 +6,19 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.cli.render import json_text
+from outagekit.run.state import CANNOT_CHECK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from outagekit.events import StepFinished
     from outagekit.inventory.model import Endpoint
 
 LONGEST: Final = 200
 """Characters of what is said that anybody looks at."""
+
+_FORESEEN: Final = "would change: "
+"""How the words of a dry run begin where the state says it already."""
 
 
 def last_line(text: str) -> str:
@@ -28,6 +33,15 @@ def result_line(result: Mapping[str, Any] | None) -> str:
         f"{name} {value if isinstance(value, str) else json_text(value)}"
         for name, value in (result or {}).items()
     )
+
+
+def foreseen(event: StepFinished) -> tuple[bool, str]:
+    """Return whether a dry run is sure that a step would change something, and what it says of it.
+
+    What it cannot check is no change that it foresees.
+    """
+    sure = event.would_change and not event.detail.startswith(CANNOT_CHECK)
+    return sure, event.detail.removeprefix(_FORESEEN) if sure else event.detail
 
 
 def without_place(text: str, endpoint: Endpoint) -> str:

@@ -194,15 +194,22 @@ def _undone(state: State) -> Iterator[Text]:
         yield Text(f"taken back after a later step failed: {_steps_on(undone)}")
     if not state.plan.undo_on_failure:
         return
-    ends = ends_of(state.progress.values())
+    ends = list(ends_of(state.progress.values()))
     kept = Counter(step for each, step, end in ends if _stays(each, end))
     if kept:
         yield Text(f"NOT taken back although a later step failed: {_steps_on(kept)}", _WARNS)
+    unsure = Counter(step for each, step, end in ends if _is_unsure(each, end))
+    if unsure:
+        yield Text(f"taken back or not, nobody knows: {_steps_on(unsure)}", _WARNS)
 
 
 def _stays(progress: Progress, end: StepEnd) -> bool:
     ended = progress.ended and progress.state is EndState.FAILED and not progress.undo
     return ended and end.state is EndState.CHANGED and not end.undone
+
+
+def _is_unsure(progress: Progress, end: StepEnd) -> bool:
+    return progress.state is EndState.FAILED and end.state is EndState.UNKNOWN
 
 
 def skipped_lines(state: State) -> Iterator[Text]:

@@ -153,6 +153,7 @@ def note(
         raise UsageError("an empty note says nothing")
     about = endpoint_of(folder, endpoint) if endpoint is not None else None
     wish = spelt_out(NoteWish(text=said, who=_who(screen, name, ()), endpoint=about))
+    _require_open(folder)
     since = last_seq(folder)
     put(folder, wish)
     kept: list[int] = []
@@ -210,6 +211,13 @@ def _command(folder: Path, question: Question) -> str:
     word = "" if "yes" in question.asked.answers else f" --answer {question.asked.answers[0]}"
     name = shlex.quote(question.name)
     return as_called(f"outagekit approve {folder.name} {name}{word}")
+
+
+def _require_open(folder: Path) -> None:
+    from outagekit.log.overview import overview
+
+    if overview(folder).standing.startswith("closed"):
+        raise NothingMatched(f"{folder.name} is closed: its log takes no note any more")
 
 
 def _require_running(folder: Path, questions: Questions) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len
 
 from outagekit.cli.counting import Counts
-from outagekit.cli.saying import last_line, result_line, without_place
+from outagekit.cli.saying import foreseen, last_line, result_line, without_place
 from outagekit.cli.standing import (
     ENDING,
     Mark,
@@ -137,7 +137,7 @@ class Tally(Counts):
             return False
         if self.running or self.waiting or self.queued or self.stuck:
             return False
-        return all(wave.phase == "passed" for wave in (stage.wave, stage.late) if wave)
+        return all(wave.phase == "passed" for wave in (stage.wave, *self.late) if wave)
 
     def take(self, record: Record) -> None:
         """Count one record."""
@@ -390,10 +390,10 @@ class Tally(Counts):
 
 
 def _said_of(event: StepFinished, last: str) -> Said:
-    text = event.detail
+    sure, text = foreseen(event)
     if event.state in {EndState.OK, EndState.CHANGED}:
         text = result_line(event.result) or last or event.detail
     said = Said(event.step, event.state, event.failure, text)
     if event.refused:
         return said._replace(mark="refused")
-    return said._replace(mark="would") if event.would_change else said
+    return said._replace(mark="would") if sure else said

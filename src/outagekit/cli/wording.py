@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from outagekit.cli.saying import last_line, result_line
+from outagekit.cli.saying import foreseen, last_line, result_line
 from outagekit.cli.standing import ENDING, rank_of
 from outagekit.events import (
     AgreementOverridden,
@@ -19,6 +19,7 @@ from outagekit.events import (
     EndpointKeyTrusted,
     EndpointParked,
     EndpointReturned,
+    EndState,
     Event,
     EventUnencodable,
     EvidenceSaved,
@@ -110,7 +111,7 @@ def _wave(number: int, waves: int) -> str:
 
 
 def _opened(event: RunOpened) -> Words:
-    kind = "drill" if event.drill else "run"
+    kind = "drill" if event.drill else "dry run" if event.dry_run else "run"
     size = count(event.endpoints, "endpoint")
     return Words(ORDINARY, f"{kind} opened: {event.title} · {fold_list(event.clients, 3)} · {size}")
 
@@ -211,10 +212,11 @@ def _part(event: StepPart) -> Words:
 def _finished(event: StepFinished) -> Words:
     kind = f" {event.failure.value}" if event.failure else ""
     took = f" {duration(event.duration_ms / 1000)}" if event.attempt else ""
-    state = "would change" if event.would_change else event.state.value
+    sure, detail = foreseen(event)
+    state = "would change" if sure else event.state.value
     parts = [
         f"{event.endpoint} {event.step} {state}{kind}{took}",
-        event.detail or result_line(event.result),
+        detail or result_line(event.result),
     ]
     if event.retry_in_ms is not None:
         parts.append(f"again in {duration(event.retry_in_ms / 1000)}")
@@ -230,7 +232,7 @@ def _doubt(event: StepInDoubt) -> Words:
 
 _SETTLED: Final = {
     "probed": "it was looked at",
-    "rerun": "it may be done twice",
+    "rerun": "",
     "answered": "a person says so",
     "skipped": "left as it is",
     "settled": "its end was known after all",
@@ -241,7 +243,10 @@ def _resolved(event: StepResolved) -> Words:
     kind = f" {event.failure.value}" if event.failure else ""
     state = f"{event.state.value}{kind}" if event.state else "begins again"
     how = f"{event.who} says so" if event.who else _SETTLED[event.how]
-    parts = [f"{event.endpoint} {event.step} no longer in doubt: {state}", how, event.detail]
+    settled = f"no longer in doubt: {state}"
+    if event.state is EndState.UNKNOWN:
+        settled = f"stays {state}"
+    parts = [f"{event.endpoint} {event.step} {settled}", how, event.detail]
     return Words(URGENT, " · ".join(filter(None, parts)))
 
 

@@ -31,6 +31,8 @@ class RunOpened(Event, frozen=True, tag="run.opened"):
     drill: bool = False
     trust: str = ""
     """Folder of the keys the endpoints are known by."""
+    dry_run: bool = False
+    """Nothing is changed, only looked at."""
 
 
 class PlanFrozen(Event, frozen=True, tag="plan.frozen"):

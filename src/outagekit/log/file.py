@@ -119,6 +119,17 @@ def open_regular(path: Path) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def read_frozen(path: Path) -> bytes:
+    """Return the bytes of a file that was frozen into its folder.
+
+    Raises `OSError` also for a link, a pipe, and whatever else was never frozen there.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(path))
+    with open_regular(path) as file:
+        return file.read()
+
+
 def _sync(descriptor: int) -> None:
     if sys.platform == "darwin":
         import fcntl  # noqa: PLC0415, TID251  (macOS: fsync alone leaves data in the drive's cache)

@@ -23,6 +23,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     clients: tuple[str, ...]
     endpoints: int
     drill: bool
+    dry_run: bool
     standing: str
     """`closed: exit 3`, `paused: exit 6, Ctrl-C`, `running`, `open` (its process died without a
     word), `damaged`, or `unreadable`: the file cannot be opened."""
@@ -49,6 +50,7 @@ def overview(path: Path) -> Overview:
         clients=opened.clients if opened else (),
         endpoints=opened.endpoints if opened else 0,
         drill=bool(opened and opened.drill),
+        dry_run=bool(opened and opened.dry_run),
         standing=_standing(seen.last, path) if opened else "damaged",
     )
 
@@ -62,6 +64,7 @@ def _unread(path: Path) -> Overview:
         clients=(),
         endpoints=0,
         drill=False,
+        dry_run=False,
         standing="unreadable",
     )
 

@@ -9,14 +9,17 @@ from outagekit.events import (
     FailureKind,
     Purpose,
     StepFinished,
+    StepId,
+    StepUndone,
+    StepVerified,
 )
 from outagekit.playbook.expressions import ExpressionProblem, NoValue
-from outagekit.playbook.model import Step
+from outagekit.playbook.model import Step, WaitHttp, WaitScript, WaitTcp
 from outagekit.run.commands import Command, Start
 from outagekit.run.fold import detach_name
 from outagekit.run.placing import next_index
 from outagekit.run.questions import ask_or_say
-from outagekit.run.state import Progress, State
+from outagekit.run.state import CANNOT_CHECK, Progress, State
 from outagekit.run.values import applies, is_handed, namespace, step_values
 
 
@@ -63,9 +66,9 @@ def begin_attempt(
 def next_command(state: State, progress: Progress) -> Command:
     """Return what an endpoint that is ready does next."""
     if progress.undo:
-        return _start(state, progress, state.index.step[progress.undo[0]], "undo")
+        return _look_back(state, progress, state.index.step[progress.undo[0]], "undo")
     if progress.recheck:
-        return _start(state, progress, state.index.step[progress.recheck[0]], "recheck")
+        return _look_back(state, progress, state.index.step[progress.recheck[0]], "recheck")
     step = state.step_at(next_index(state, progress))
     reason = _skip_reason(state, progress, step)
     if reason is not None:
@@ -76,18 +79,43 @@ def next_command(state: State, progress: Progress) -> Command:
 
 
 def _do_or_foresee(state: State, progress: Progress, step: Step) -> Command:
+    identity, before = progress.endpoint.id, progress.foreseen
+    if before and isinstance(step.action, WaitTcp | WaitHttp | WaitScript):
+        return _skip(identity, step, f"{CANNOT_CHECK}: it waits for what {before} may bring")
     if not (state.plan.dry_run and step.changes):
         return _start(state, progress, step, "do")
     if step.check is None:
-        return _skip(progress.endpoint.id, step, "a dry run cannot check it", would_change=True)
+        return _skip(identity, step, CANNOT_CHECK, would_change=True)
     return _start(state, progress, step, "foresee")
+
+
+def _look_back(state: State, progress: Progress, step: Step, purpose: Purpose) -> Command:
+    """Return the start of an undo, or of another look; without its values it has failed."""
+    try:
+        start = begin_attempt(state, progress, step, purpose)
+    except NoValue as missing:
+        why = f"no value: {missing.name}"
+    else:
+        if isinstance(start, Start):
+            return start
+        why = start.detail
+    identity = progress.endpoint.id
+    kind = StepUndone if purpose == "undo" else StepVerified
+    return kind(
+        endpoint=identity,
+        step=step.id,
+        attempt=AttemptId(f"{identity}:{step.id}:{progress.numbers[step.id]}"),
+        state=EndState.FAILED,
+        failure=FailureKind.BAD_RESULT,
+        detail=why,
+    )
 
 
 def _start(state: State, progress: Progress, step: Step, purpose: Purpose) -> Command:
     try:
         return begin_attempt(state, progress, step, purpose)
     except NoValue as missing:
-        return _skip(progress.endpoint.id, step, f"no value: {missing.name}")
+        return _valueless(progress, step, missing)
 
 
 def _skip_reason(state: State, progress: Progress, step: Step) -> StepFinished | None:
@@ -99,9 +127,18 @@ def _skip_reason(state: State, progress: Progress, step: Step) -> StepFinished |
             return None
         return _skip(identity, step, f"not when {step.when}")
     except NoValue as missing:
-        return _skip(identity, step, f"no value: {missing.name}")
+        return _valueless(progress, step, missing)
     except ExpressionProblem as fault:
         return _broken(identity, step, fault)
+
+
+def _valueless(progress: Progress, step: Step, missing: NoValue) -> StepFinished:
+    """Skip a step for want of a value; a dry run cannot know one that a change would give."""
+    identity, reason = progress.endpoint.id, f"no value: {missing.name}"
+    source = progress.ends.get(StepId(missing.name.partition(".")[0]))
+    if source is None or not source.unforeseen:
+        return _skip(identity, step, reason)
+    return _skip(identity, step, f"{CANNOT_CHECK}: {reason}", would_change=step.changes)
 
 
 def _skip(

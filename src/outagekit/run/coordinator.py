@@ -52,7 +52,12 @@ from outagekit.run.orders import (
 from outagekit.run.situation import Bounds, Situation
 from outagekit.run.state import State
 from outagekit.run.surroundings import Appended, Ending, Log, Surroundings
-from outagekit.run.taking_up import left_behind, settled_events, watch_delay_s
+from outagekit.run.taking_up import (
+    left_behind,
+    settled_events,
+    still_running,
+    watch_delay_s,
+)
 from outagekit.run.wishes import AnyWish, Heard, StopWish
 from outagekit.text import count, head_and_tail
 
@@ -169,6 +174,8 @@ class Coordinator:
             known = self._driver.settle(attempts)
             for event in settled_events(self._state, known):
                 last = self._append(event)
+            for order, start in still_running(self._state):
+                self._orders[start.attempt] = (order, start)
         if last is not None:
             last.wait()
         for identity in self._state.parked:

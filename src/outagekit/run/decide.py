@@ -20,6 +20,7 @@ from outagekit.run.placing import stage_at
 from outagekit.run.questions import (
     ask_about_doubts,
     ask_at_gate,
+    is_told_to_pause,
     once_stage,
     overdue_question,
 )
@@ -54,7 +55,7 @@ def decide(state: State, situation: Situation) -> list[Command]:
     stopped = stop_wave(state)
     if stopped:
         return stopped
-    begun = next_steps(state, situation)
+    begun = [] if is_told_to_pause(state) else next_steps(state, situation)
     return begun or _go_on(state, situation)
 
 

@@ -14,7 +14,7 @@ from outagekit.playbook.model import OnDoubt, Step
 from outagekit.run.attempts import begin_attempt
 from outagekit.run.commands import Command, Start
 from outagekit.run.fold import doubt_name
-from outagekit.run.mending import may_wait
+from outagekit.run.mending import is_shut_out, may_wait
 from outagekit.run.questions import OF_DOUBT, asked
 from outagekit.run.state import Doubt, Given, Progress, Question, State
 
@@ -40,6 +40,9 @@ def settle_one(state: State, progress: Progress, now_ns: int) -> Command:
     if progress.unreached:
         detail = f"{progress.doubt.why}; it could not be reached to see what became of it"
         return _resolved(progress.doubt, progress, "probed", EndState.UNKNOWN, detail)
+    if is_shut_out(progress.doubt.failure):
+        detail = f"{progress.doubt.why}; nobody could log in to see what became of it"
+        return _resolved(progress.doubt, progress, "probed", EndState.UNKNOWN, detail)
     return _doubt(state, progress, progress.doubt)
 
 
@@ -52,7 +55,8 @@ def _doubt(state: State, progress: Progress, doubt: Doubt) -> Command:
         case "rerun":
             most = _MOST_DETACHED if step.detach else MOST_DOUBTS
             if progress.doubts < most:
-                return _resolved(doubt, progress, "rerun", None, "begun again")
+                what = "found again, not begun twice" if step.detach else "it may be done twice"
+                return _resolved(doubt, progress, "rerun", None, what)
             detail = f"{doubt.why}, as often as it was tried"
             return _resolved(doubt, progress, "rerun", EndState.UNKNOWN, detail)
         case "probe":

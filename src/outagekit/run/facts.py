@@ -22,9 +22,9 @@ from outagekit.events import (
 from outagekit.run.attempts import retry_delay_s
 from outagekit.run.commands import Start
 from outagekit.run.doubts import MOST_DOUBTS
-from outagekit.run.mending import proves_contact
+from outagekit.run.mending import is_shut_out, proves_contact
 from outagekit.run.orders import Fetched, Finished, FirstContact, Order, Part, Stream
-from outagekit.run.state import State
+from outagekit.run.state import CANNOT_CHECK, State
 
 _OUT_OF_REACH: Final = frozenset({FailureKind.LOST})
 
@@ -64,7 +64,7 @@ def end_event(report: Finished, start: Start, state: State) -> AnyEvent:
         case "do" if report.state is EndState.UNKNOWN or _missed(report, start, state):
             return _in_doubt(report, start)
         case _:
-            return _finished(report, start)
+            return _unforeseen(report, start, state) or _finished(report, start)
 
 
 def _missed(report: Finished, start: Start, state: State) -> bool:
@@ -75,7 +75,8 @@ def _missed(report: Finished, start: Start, state: State) -> bool:
     progress = state.progress[start.endpoint]
     if progress.detached.get(start.step.id, start.number) != start.number:
         return not proves_contact(report.state, report.failure)
-    return progress.unsettled and report.state is EndState.UNREACHABLE
+    missed = report.state is EndState.UNREACHABLE or is_shut_out(report.failure)
+    return progress.unsettled and missed
 
 
 def _in_doubt(report: Finished, start: Start) -> StepInDoubt:
@@ -86,6 +87,27 @@ def _in_doubt(report: Finished, start: Start) -> StepInDoubt:
         why=report.detail,
         failure=report.failure or FailureKind.LOST,
         duration_ms=report.duration_ms,
+    )
+
+
+def _unforeseen(report: Finished, start: Start, state: State) -> StepFinished | None:
+    """Return the end of a step that failed in a dry run because nothing was changed before it.
+
+    Whether it would fail behind that change nobody knows: it is no failure.
+    """
+    before = state.progress[start.endpoint].foreseen
+    definite = report.state is EndState.FAILED and proves_contact(report.state, report.failure)
+    if before is None or not definite:
+        return None
+    return StepFinished(
+        endpoint=start.endpoint,
+        step=start.step.id,
+        state=EndState.SKIPPED,
+        attempt=report.attempt,
+        detail=f"{CANNOT_CHECK} before {before}: {report.detail}",
+        duration_ms=report.duration_ms,
+        boot_id=report.boot_id,
+        would_change=start.purpose == "foresee",
     )
 
 
@@ -133,9 +155,11 @@ def _probed(report: Finished, start: Start, state: State) -> StepInDoubt | StepR
 
 def _rechecked(report: Finished, start: Start, state: State) -> StepVerified:
     """Return what was found after the bake; a machine that restarted by itself is not well."""
-    known = state.progress[start.endpoint].boot_id
+    progress = state.progress[start.endpoint]
+    known = progress.boot_id
+    other = bool(report.boot_id and known and report.boot_id != known)
     end, failure, detail = report.state, report.failure, report.detail
-    if failure is None and report.boot_id and known and report.boot_id != known:
+    if failure is None and (other or progress.restarted):
         end, failure = EndState.FAILED, FailureKind.VERIFY
         detail = "the machine has restarted since, and not by this run"
     elif failure is None:

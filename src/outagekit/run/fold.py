@@ -48,10 +48,10 @@ from outagekit.events import (
 )
 from outagekit.log.clock import moment_ns
 from outagekit.plan.waves import digest_of_waves
-from outagekit.playbook.model import WaitHttp, WaitTcp
+from outagekit.playbook.model import Reboot, WaitHttp, WaitTcp
 from outagekit.run import mending
 from outagekit.run.cutting import cut
-from outagekit.run.placing import settle, stage_at
+from outagekit.run.placing import is_looping, settle, stage_at
 from outagekit.run.spread import STRAGGLERS, Spread, excused_by
 from outagekit.run.state import (
     BAD,
@@ -192,7 +192,7 @@ def _finish(state: State, event: StepFinished, now_ns: int) -> None:
     _leave_lane(state, progress)
     if event.attempt is not None and mending.proves_contact(event.state, event.failure):
         _note_answer(state, progress, event)
-    progress.boot_id = event.boot_id or progress.boot_id
+    _note_boot(state, progress, event)
     _leave_behind(state, progress, event.step)
     if event.retry_in_ms is not None:
         progress.unsettled = False
@@ -231,6 +231,8 @@ def _doubt(state: State, event: StepInDoubt, _now_ns: int) -> None:
     purpose = progress.running.purpose if progress.running else "do"
     _leave_lane(state, progress)
     if purpose == "do":
+        if isinstance(state.index.step[event.step].action, Reboot):
+            progress.boot_id = ""  # perhaps it has restarted, and then by this run
         progress.doubt = Doubt(event.step, event.attempt, event.why, event.failure)
         progress.unreached = mending.is_out_of_reach(event.failure)
         if progress.unreached:
@@ -241,8 +243,17 @@ def _doubt(state: State, event: StepInDoubt, _now_ns: int) -> None:
     elif purpose == "probe":
         progress.unreached = event.failure is not FailureKind.ABANDONED
     elif purpose == "undo":
-        progress.undo = []
+        _stop_undoing(progress, event.step, event.failure, event.why)
     settle(state, progress)
+
+
+def _stop_undoing(progress: Progress, step: StepId, failure: FailureKind | None, why: str) -> None:
+    """Take nothing more back: of this step nobody knows whether it was."""
+    progress.undo = []
+    detail = f"nobody knows whether it was taken back: {why}"
+    progress.ends[step] = replace(
+        progress.ends[step], state=EndState.UNKNOWN, failure=failure, detail=detail, stood=False
+    )
 
 
 def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
@@ -252,14 +263,17 @@ def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
     progress.unreached = False
     progress.asked = ""
     state.answers.pop(doubt_name(event.step, event.endpoint), None)
-    if event.how != "rerun":
+    if event.how not in {"rerun", "settled"} and not _is_out_of_sight(event):
         _leave_behind(state, progress, event.step)
     # A look has run a command there; a person who says how it ended has seen that one had run.
     known = event.how == "probed" or (event.how == "answered" and event.state is not None)
     if known and event.state is not EndState.UNKNOWN:
         _note_answer(state, progress, event)
     if event.state is None:
-        if event.how != "settled":
+        if event.how == "settled":  # it was never begun: neither a try nor a doubt
+            mending.take_back_try(progress)
+            progress.doubts -= 1
+        else:
             again = event.how in {"rerun", "answered"}
             progress.unsettled = again and state.index.step[event.step].changes
         del progress.ends[event.step]
@@ -278,8 +292,7 @@ def _verify(state: State, event: StepVerified, now_ns: int) -> None:
         progress.unreached = True
     elif event.state in BAD:
         progress.recheck = []
-        end = StepEnd(event.state, event.failure, event.detail, stood=True)
-        progress.ends[event.step] = end
+        mending.let_fall(progress, event.step, event.state, event.failure, event.detail)
         mending.end_badly(state, progress, event.state)
     else:
         progress.recheck = [name for name in progress.recheck if name != event.step]
@@ -293,6 +306,8 @@ def _undo(state: State, event: StepUndone, _now_ns: int) -> None:
     if event.state is EndState.CHANGED:
         progress.undo = [name for name in progress.undo if name != event.step]
         progress.ends[event.step] = replace(progress.ends[event.step], undone=True)
+    elif event.state is EndState.UNKNOWN:
+        _stop_undoing(progress, event.step, event.failure, event.detail)
     else:
         progress.undo = []
     settle(state, progress)
@@ -300,6 +315,11 @@ def _undo(state: State, event: StepUndone, _now_ns: int) -> None:
 
 def _tidy(state: State, event: StepTidied, _now_ns: int) -> None:
     state.left_behind.pop(event.detach, None)
+
+
+def _is_out_of_sight(event: StepResolved) -> bool:
+    """Return whether a detached step may still go on: what it leaves has to be found again."""
+    return event.state is EndState.UNKNOWN and event.failure is not FailureKind.TIMEOUT
 
 
 def _leave_behind(state: State, progress: Progress, step: StepId) -> None:
@@ -388,6 +408,7 @@ def _resume(state: State, event: RunResumed, now_ns: int) -> None:
     if event.retry:
         mending.try_again(state)
     for progress in state.progress.values():
+        progress.doubts = 0  # how often we died says nothing about an endpoint
         settle(state, progress)
 
 
@@ -410,6 +431,18 @@ def _note_answer(
         return True
     spread.answered.add(event.endpoint)
     return False
+
+
+def _note_boot(state: State, progress: Progress, event: StepFinished) -> None:
+    """Remember the boot a step ended on, and whether it is one that came of itself."""
+    known, seen = progress.boot_id, event.boot_id
+    progress.boot_id = seen or known
+    if isinstance(state.index.step[event.step].action, Reboot):
+        progress.restarted = False
+    elif known and seen and seen != known and not is_looping(state, progress):
+        steps = state.stage_of(event.step).steps
+        ends = (progress.ends[name] for name in steps if name in progress.ends)
+        progress.restarted |= any(end.state is EndState.CHANGED for end in ends)
 
 
 def _leave_lane(state: State, progress: Progress) -> None:

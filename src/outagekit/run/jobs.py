@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outagekit.errors import frames_of
-from outagekit.events import end_state_of
+from outagekit.events import EndState, FailureKind, end_state_of
 from outagekit.run.orders import Finished, FirstContact, Order
 from outagekit.transports.protocol import Deadlines, Failure, Opened, Transport
 
@@ -105,6 +105,12 @@ def ended(order: Order, failure: Failure, began_ns: int) -> Finished:
     )
 
 
+def took_nothing(finished: Finished) -> bool:
+    """Return whether an order ended because its open connection did not take its act any more."""
+    dead = {FailureKind.LOST, FailureKind.TIMEOUT}
+    return finished.state is EndState.UNREACHABLE and finished.failure in dead
+
+
 def first_contact(order: Order, opened: Opened) -> FirstContact:
     """Return the report that the machine of an order was not known before."""
     return FirstContact(
@@ -136,6 +142,14 @@ def sum_of(limits: Deadlines) -> float:
     )
 
 
+def time_for(order: Order, limits: Deadlines) -> float:
+    """Return how long executing an order on an open connection may take in all, in seconds."""
+    files = len(getattr(order.action, "paths", ())) or 1
+    parts = files + (order.check is not None) + (order.verify is not None)
+    away_s = float(getattr(order.action, "within_s", 0.0))
+    return parts * (order.timeout_s + limits.accept_s) + away_s
+
+
 def close_aside(transports: Sequence[Transport]) -> threading.Thread:
     """Close connections in a thread of their own: one that will not close holds nobody up."""
     closer = threading.Thread(
@@ -143,6 +157,13 @@ def close_aside(transports: Sequence[Transport]) -> threading.Thread:
     )
     closer.start()
     return closer
+
+
+def drop_line(job: Job) -> None:
+    """Take a job's connection away from it; it is of no use any more."""
+    dead, job.transport = job.transport, None
+    if dead is not None:
+        close_aside([dead])
 
 
 def _close_all(transports: Sequence[Transport]) -> None:

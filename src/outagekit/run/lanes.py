@@ -26,7 +26,18 @@ from outagekit.events import AttemptId, EndpointId, EndState, FailureKind
 from outagekit.evidence import EvidenceStore
 from outagekit.run.detached import tidy
 from outagekit.run.execute import Bench, execute
-from outagekit.run.jobs import Job, Places, close_aside, ended, first_contact, keep_bug, sum_of
+from outagekit.run.jobs import (
+    Job,
+    Places,
+    close_aside,
+    drop_line,
+    ended,
+    first_contact,
+    keep_bug,
+    sum_of,
+    time_for,
+    took_nothing,
+)
 from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
 from outagekit.transports.prober import Prober
 from outagekit.transports.protocol import Deadlines, Failure, Target, Transport
@@ -255,20 +266,31 @@ class Lanes:
         return ended(job.order, failure, began_ns)
 
     def _execute(self, job: Job) -> Finished:
+        with self._changed:
+            job.transport = self._idle.pop(job.order.target.endpoint.id, None)
+        if job.transport is not None and not job.transport.alive:
+            drop_line(job)
+        kept = job.transport is not None
+        finished = self._tried(job)
+        if kept and took_nothing(finished) and not job.cancelled.is_set():
+            # The line died unseen while nobody used it: that says nothing about the endpoint.
+            drop_line(job)
+            finished = self._tried(job)
+        # Of a line that went silent nobody knows whether it is still one.
+        job.broken |= finished.failure is FailureKind.TIMEOUT
+        return finished
+
+    def _tried(self, job: Job) -> Finished:
         order = job.order
         began_ns = time.monotonic_ns()
-        with self._changed:
-            job.transport = self._idle.pop(order.target.endpoint.id, None)
-        if job.transport is not None and not job.transport.alive:
-            close_aside([job.transport])
-            job.transport = None
         if job.transport is None:
             failure = self._open(job)
             if failure is not None:
                 return ended(order, failure, began_ns)
         if job.transport is None or job.cancelled.is_set():
             return ended(order, Failure(FailureKind.ABANDONED, "cancelled"), began_ns)
-        self._time(job, order)
+        limits = self._limits.deadlines
+        job.overdue_at_s = time.monotonic() + time_for(order, limits) + _GRACE_S
         job.touched = job.sent = True
         if job.tidies:
             return self._tidied(job, job.transport)
@@ -303,13 +325,6 @@ class Lanes:
         if opened.first_contact:
             self._emit(job)(first_contact(job.order, opened))
         return None
-
-    def _time(self, job: Job, order: Order) -> None:
-        files = len(getattr(order.action, "paths", ())) or 1
-        parts = files + (order.check is not None) + (order.verify is not None)
-        each_s = order.timeout_s + self._limits.deadlines.accept_s
-        away_s = float(getattr(order.action, "within_s", 0.0))
-        job.overdue_at_s = time.monotonic() + parts * each_s + away_s + _GRACE_S
 
     def _emit(self, job: Job) -> Callable[[Report], None]:
         def emit(report: Report) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from outagekit.events import AttemptId, EndState, FailureKind, StepId, end_state_of
-from outagekit.run.state import BAD, Doubt, Progress, State, StepEnd
+from outagekit.run.state import BAD, Doubt, Progress, State
 
-_NO_CONTACT: Final = frozenset(
+_SHUT_OUT: Final = frozenset(
     {
         FailureKind.HOST_KEY,
         FailureKind.TLS,
@@ -17,6 +17,10 @@ _NO_CONTACT: Final = frozenset(
         FailureKind.CREDENTIAL_STOPPED,
         FailureKind.BECOME,
         FailureKind.WRONG_MACHINE,
+    }
+)
+_NO_CONTACT: Final = _SHUT_OUT | frozenset(
+    {
         FailureKind.LOST,
         FailureKind.TIMEOUT,
         FailureKind.ABANDONED,
@@ -41,6 +45,11 @@ def may_wait(state: State, progress: Progress, now_ns: int) -> bool:
     if progress.ended or not state.room_ns:
         return False
     return progress.room_until_ns is None or now_ns < progress.room_until_ns
+
+
+def is_shut_out(failure: FailureKind | None) -> bool:
+    """Return whether a failure says that there is no way in, whatever was sent before."""
+    return failure in _SHUT_OUT
 
 
 def take_back_try(progress: Progress) -> None:
@@ -102,13 +111,21 @@ def forget(state: State, progress: Progress, ends: Collection[EndState]) -> None
         progress.position = min(progress.position, state.index.position[name])
 
 
+def let_fall(
+    progress: Progress, step: StepId, state: EndState, failure: FailureKind | None, detail: str
+) -> None:
+    """Note that a changed step was not seen to hold; what it reported, it has reported."""
+    end = progress.ends[step]
+    progress.ends[step] = replace(end, state=state, failure=failure, detail=detail, stood=True)
+
+
 def give_up(progress: Progress) -> None:
     """End an endpoint that did not come back; what was in doubt stays unknown."""
     progress.ended = True
     progress.doubt = None
     for name in progress.recheck:
-        kind, detail = progress.ends[name].failure, "did not come back after its wave's bake"
-        progress.ends[name] = StepEnd(EndState.UNREACHABLE, kind, detail, stood=True)
+        detail = "did not come back after its wave's bake"
+        let_fall(progress, name, EndState.UNREACHABLE, progress.ends[name].failure, detail)
     progress.recheck = []
 
 
@@ -172,6 +189,9 @@ def _reopen(state: State, progress: Progress, bad: list[StepId]) -> None:
         elif end.state is EndState.UNKNOWN:
             attempt = AttemptId(f"{progress.endpoint.id}:{name}:{progress.numbers.get(name, 0)}")
             failure = end.failure or FailureKind.LOST
+            if is_shut_out(failure):  # somebody has seen to it, perhaps: it is looked at again
+                failure = FailureKind.LOST
             progress.doubt = Doubt(name, attempt, end.detail, failure)
         else:
+            progress.restarted = False
             del progress.ends[name]

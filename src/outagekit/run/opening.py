@@ -23,6 +23,7 @@ from outagekit.events import (
     RunResumed,
     WaveReopened,
 )
+from outagekit.log.file import read_frozen
 from outagekit.log.folder import RunFolder, new_run_id
 from outagekit.log.subscribers import OnRecords
 from outagekit.log.writer import LogWriter
@@ -162,7 +163,7 @@ def _resumed(state: State, how: Resumption) -> list[AnyEvent]:
 def _kept_key(folder: RunFolder, left: Recorded) -> bytes:
     frozen = next((r.event for r in left.records if isinstance(r.event, PlanFrozen)), None)
     try:
-        content = (folder.path / _KEY).read_bytes()
+        content = read_frozen(folder.path / _KEY)
         key = bytes.fromhex(content.decode())
     except (OSError, ValueError) as error:
         raise LogDamaged(f"{_KEY} of {folder.run} cannot be read: {error}") from error
@@ -196,4 +197,5 @@ def _opened(plan: Plan, beginning: Beginning) -> RunOpened:
         version=__version__,
         drill=beginning.drill,
         trust=beginning.trust,
+        dry_run=plan.dry_run,
     )

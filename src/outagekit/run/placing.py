@@ -22,7 +22,7 @@ _SEEN_LOOPING = 2
 def settle(state: State, progress: Progress) -> None:
     """Put an endpoint into the queue it belongs to, and count it as what it is now."""
     progress.position = next_position(
-        state, progress, 0 if _jumped(state, progress) else progress.position
+        state, progress, 0 if is_looping(state, progress) else progress.position
     )
     _unqueue(state, progress)
     if progress.running is None:
@@ -50,13 +50,13 @@ def stage_at(state: State, position: int) -> int:
     return state.index.stage[position]
 
 
-def _jumped(state: State, progress: Progress) -> bool:
-    """Return whether steps were taken out of their order, so that the pointer may be wrong."""
+def is_looping(state: State, progress: Progress) -> bool:
+    """Return whether an endpoint counts as boot-looping: it took steps out of their order."""
     return progress.returns >= _SEEN_LOOPING and bool(state.plan.pounce)
 
 
 def _is_pouncing(state: State, progress: Progress) -> bool:
-    if not _jumped(state, progress) or progress.ended:
+    if not is_looping(state, progress) or progress.ended:
         return False
     return state.plan.pounce[-1] not in progress.ends
 

@@ -11,10 +11,14 @@ from typing import Final
 from outagekit.events import EndState, FailureKind
 from outagekit.playbook.model import Code
 from outagekit.run.orders import Order
-from outagekit.run.work import End, Work, unsuccessful
+from outagekit.run.state import CANNOT_CHECK
+from outagekit.run.work import End, Work, judged, unsuccessful
+from outagekit.transports.earlier import after_earlier, still_runs
 
 _PROBE_S: Final = 60.0
 """What a look at a step that was done before may take."""
+_ROUND_S: Final = 30.0
+"""How long one command waits on the endpoint for the end of an earlier try."""
 _NOTHING: Final = Code("sh", "true")
 
 
@@ -37,7 +41,8 @@ def prove(work: Work, *, limit_s: float | None = None) -> End | None:
 def probe(work: Work) -> End:
     """See whether the step's goal is reached, by verify, else by check, and do nothing.
 
-    Without either of them it shows that the endpoint answers, and no more.
+    To settle a doubt it waits for what an earlier try left running, no longer than the step may
+    take. Without verify and check it shows that the endpoint answers, and no more.
     """
     order = work.order
     limit_s = min(order.timeout_s, _PROBE_S)
@@ -45,12 +50,34 @@ def probe(work: Work) -> End:
     if code is None:
         outcome = work.command("probe", _NOTHING, limit_s=limit_s)
         return unsuccessful(outcome) or End(work.done, detail="the endpoint answers")
-    said = work.judge(part, code, limit_s=limit_s)
+    if order.purpose == "probe":
+        said = _judged_alone(work, part, code, limit_s)
+    else:
+        said = work.judge(part, code, limit_s=limit_s)
     if isinstance(said, End):
         return said
     if said == wanted:
         return End(work.done)
     return End(EndState.FAILED, FailureKind.VERIFY, f"{part} says that it is not as wanted")
+
+
+def _judged_alone(work: Work, part: str, code: Code, limit_s: float) -> bool | End:
+    """Judge once no earlier try of the step runs on the endpoint any more.
+
+    Asked in short rounds: an endpoint that gives no answer at all is not waited for as long.
+    """
+    order = work.order
+    left_s = order.timeout_s
+    while True:
+        wait_s = min(left_s, _ROUND_S)
+        alone = after_earlier(code, order.step, wait_s)
+        outcome = work.command(part, alone, limit_s=wait_s + limit_s)
+        left_s -= wait_s
+        if not still_runs(outcome):
+            return judged(part, outcome)
+        if left_s <= 0 or work.bench.cancelled.is_set():
+            detail = f"what was begun before still runs there after {order.timeout_s:g} s more"
+            return End(EndState.UNKNOWN, FailureKind.TIMEOUT, detail)
 
 
 def take_back(work: Work) -> End:
@@ -74,7 +101,7 @@ def foresee(work: Work) -> End:
     """See by its check alone whether the step would have something to do."""
     check = work.order.check
     if check is None:
-        return End(EndState.SKIPPED, detail="a dry run cannot check it")
+        return End(EndState.SKIPPED, detail=CANNOT_CHECK)
     said = work.judge("check", check)
     if isinstance(said, End):
         return said

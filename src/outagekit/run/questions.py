@@ -22,6 +22,8 @@ from outagekit.run.situation import Situation
 from outagekit.run.state import Given, Progress, Question, State
 from outagekit.run.values import client_namespace, text_for_people
 
+DRY_RUN_ASKS_NOBODY: Final = "a dry run asks nobody"
+"""What is said of a person's step in a dry run."""
 PAUSE: Final = "pause"
 """Beforehand, an answer of this name is for every pause between waves."""
 _PATIENCE_MS: Final = 3_600_000
@@ -41,7 +43,7 @@ def ask_or_say(
     if state.plan.dry_run:
         skipped = EndState.SKIPPED
         return StepFinished(
-            endpoint=endpoint.id, step=step.id, state=skipped, detail="a dry run asks nobody"
+            endpoint=endpoint.id, step=step.id, state=skipped, detail=DRY_RUN_ASKS_NOBODY
         )
     given = _given(state, name, f"{step.id}@{endpoint.client}", step.id)
     if given is None:
@@ -80,7 +82,7 @@ def _once(state: State, step: Step, client: str) -> Command | None:
 
 def _skipped(state: State, step: Step, names: Mapping[str, Any]) -> tuple[EndState, str] | None:
     if state.plan.dry_run:
-        return EndState.SKIPPED, "a dry run asks nobody"
+        return EndState.SKIPPED, DRY_RUN_ASKS_NOBODY
     if step.when is None:
         return None
     try:
@@ -122,8 +124,25 @@ def pause_before(state: State, stage: Stage, wave: int) -> tuple[list[Command], 
     because = f": {given.because}" if given.because else ""
     if state.running:
         return [], False
-    why = f"{given.who} said no after wave {wave} of stage {stage.phase}{because}"
+    why = f"after wave {wave} of stage {stage.phase} {given.who} said no{because}"
     return [RunPaused(why=why, exit_code=_QUESTION_EXIT)], False
+
+
+def waits_for_a_yes(state: State, stage: Stage) -> bool:
+    """Return whether a stage stands between two waves for a person, who may have said no."""
+    spread = state.spreads.get(stage.number)
+    if spread is None or spread.open or not 0 < spread.judged < len(spread.waves):
+        return False
+    return not pause_before(state, stage, spread.judged)[1]
+
+
+def is_told_to_pause(state: State) -> bool:
+    """Return whether a person has said no between two waves: then nothing begins any more."""
+    stage = state.stage
+    if stage is None or not waits_for_a_yes(state, stage):
+        return False
+    name = f"{PAUSE}-{stage.number}.{state.spreads[stage.number].judged}"
+    return _given(state, name, PAUSE) is not None
 
 
 def _pause_question(state: State, stage: Stage, wave: int, name: str) -> Question:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from outagekit.errors import LogDamaged, NothingMatched
 from outagekit.events import EndState, PlanFrozen, Record, RunOpened
+from outagekit.log.file import read_frozen
 from outagekit.log.folder import find_run
 from outagekit.log.reader import read_records
 from outagekit.plan.store import thaw
@@ -47,7 +48,7 @@ def recorded(folder: Path) -> Recorded:
         message = f"{folder.name} was left before its plan was written down: nothing was begun"
         raise NothingMatched(message, hint="run the playbook anew")
     try:
-        files = {name: (folder / name).read_bytes() for name in _FROZEN}
+        files = {name: read_frozen(folder / name) for name in _FROZEN}
     except OSError as error:
         raise LogDamaged(f"the plan of {folder.name} cannot be read: {error}") from error
     opened = next((r.event for r in records if isinstance(r.event, RunOpened)), None)

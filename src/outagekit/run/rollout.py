@@ -143,7 +143,7 @@ def _open(state: State, number: int, spread: Spread) -> WaveOpened:
         wave=wave,
         waves=len(spread.waves),
         endpoints=spread.size(wave),
-        limits=_limits(state, spread, wave, new=_new_in(state, spread, wave)),
+        limits=_limits(state, number, wave, new=_new_in(state, spread, wave)),
     )
 
 
@@ -155,15 +155,17 @@ def _sums(state: State, number: int, wave: int, *, certain: bool) -> tuple[GateS
     for other, earlier in state.spreads.items():
         if other != number:
             before.update({key: earlier.total[key] for key in _HARM})
-    limits = tuple(
-        borne(each, state.excused.get(excused_by(number, wave, each)))
-        for each in _limits(state, spread, wave)
-    )
+    limits = _limits(state, number, wave)
     return spread.judgement(limits, wave, before, certain=certain)
 
 
-def _limits(state: State, spread: Spread, wave: int, *, new: int = 0) -> tuple[GateLimit, ...]:
-    return spread.limits_for(state.plan.rollout.gate, wave, len(state.waved) + new)
+def _limits(state: State, number: int, wave: int, *, new: int = 0) -> tuple[GateLimit, ...]:
+    """Return a wave's gate as it is shown and judged: with what a person went past."""
+    spread, so_far = state.spreads[number], len(state.waved) + new
+    return tuple(
+        borne(each, state.excused.get(excused_by(number, wave, each)))
+        for each in spread.limits_for(state.plan.rollout.gate, wave, so_far)
+    )
 
 
 def _new_in(state: State, spread: Spread, wave: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,17 +11,29 @@ from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _WORDS = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
+_BY_HAND = frozenset(_WORDS.values())
+_ONE_WISH_NS = 1_000_000_000
 
 
 class StopRequests:
-    """Wishes to stop, kept until there is somebody to hear them."""
+    """Wishes to stop, kept until there is somebody to hear them.
 
-    def __init__(self) -> None:
+    Ctrl-C counts every time. What the system sends within a second of an earlier wish is the same
+    wish: whoever closes a terminal, or ends a whole group of processes, sends it more than once.
+    """
+
+    def __init__(self, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._asked: list[str] = []
         self._hear: Callable[[str], None] | None = None
+        self._now_ns = now_ns
+        self._last_ns: int | None = None
 
     def ask(self, why: str) -> None:
         """Take a wish; safe to call from a signal handler."""
+        before_ns, self._last_ns = self._last_ns, self._now_ns()
+        echoes = before_ns is not None and self._last_ns - before_ns < _ONE_WISH_NS
+        if echoes and why not in _BY_HAND:
+            return
         self._asked.append(why)
         self._pass_on()
 

@@ -10,6 +10,7 @@ from outagekit.run.attempts import next_command
 from outagekit.run.commands import Command, Start
 from outagekit.run.doubts import settle_one
 from outagekit.run.placing import next_index, stage_at
+from outagekit.run.questions import waits_for_a_yes
 from outagekit.run.situation import Bounds, Situation
 from outagekit.run.spread import STRAGGLERS, Spread
 from outagekit.run.state import State, place_of
@@ -99,7 +100,8 @@ class _Picking:
     def _may_straggle(self, identity: EndpointId) -> bool:
         """Return whether one that came back may take its step in a stage with waves.
 
-        Not before the first gate has passed, and never more at once than have proven the change.
+        Not before the first gate has passed, not while a person is asked whether to go on, and
+        never more at once than have proven the change.
         """
         state = self._state
         progress = state.progress[identity]
@@ -114,6 +116,8 @@ class _Picking:
         tally = spread.tally(STRAGGLERS)
         proven = sum(map(len, spread.waves[: spread.judged])) + tally["good"]
         joins = identity not in spread.stragglers or not _is_at_work(spread, identity)
+        if joins and waits_for_a_yes(state, state.plan.stages[stage - 1]):
+            return False
         if joins and tally["busy"] + self._late[stage] >= max(1, proven):
             return False
         self._late[stage] += joins

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from outagekit.events import (
     WORST_FIRST,
@@ -32,6 +32,8 @@ from outagekit.run.spread import Excused, Spread
 from outagekit.run.turns import Place, Turns
 
 BAD = frozenset({EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE})
+CANNOT_CHECK: Final = "a dry run cannot check it"
+"""How the detail of a step begins that a dry run could not foresee, for no change was made."""
 RANK = {state: rank for rank, state in enumerate(WORST_FIRST)}
 
 
@@ -49,6 +51,12 @@ class StepEnd:
     """It was taken back, because a later step failed."""
     stood: bool = False
     """It had changed the endpoint; that was not seen to hold after the bake."""
+
+    @property
+    def unforeseen(self) -> bool:
+        """Whether a dry run left it open what it would come to."""
+        return self.would_change or self.detail.startswith(CANNOT_CHECK)
+
     held: bool = False
     """It was seen to hold after the bake."""
 
@@ -106,7 +114,7 @@ class Progress:
     tries: int = 0
     """How often the step at hand was begun since it last had a chance to succeed."""
     doubts: int = 0
-    """How often the step at hand was in doubt."""
+    """How often the step at hand was in doubt since the run was taken up."""
     unsettled: bool = False
     """The step at hand is begun again although an earlier try may have done it."""
     numbers: dict[StepId, int] = field(default_factory=dict)
@@ -141,6 +149,8 @@ class Progress:
     detached: dict[StepId, int] = field(default_factory=dict)
     """Detached steps that run on without us, with the number of the attempt that started them."""
     boot_id: str = ""
+    restarted: bool = False
+    """After it was changed its machine has restarted by itself."""
     stage_begun: int = 0
     """Number of the last stage in which a step of it was begun."""
 
@@ -154,6 +164,14 @@ class Progress:
     def worst(self) -> StepEnd | None:
         """The step end that decides the endpoint's state, or None before any."""
         return min(self.ends.values(), key=lambda end: RANK[end.state], default=None)
+
+    @property
+    def foreseen(self) -> StepId | None:
+        """The first step that a dry run did not do although it would be done, or None.
+
+        What comes after it would find the endpoint in another state than the dry run does.
+        """
+        return next((name for name, end in self.ends.items() if end.would_change), None)
 
 
 class _Index:

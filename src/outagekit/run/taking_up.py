@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from outagekit.events import AnyEvent, AttemptId, FailureKind, StepInDoubt, StepResolved
+from outagekit.run.attempts import begin_attempt
 from outagekit.run.commands import Start
 from outagekit.run.facts import end_event
 from outagekit.run.orders import Order, Settled, make_order
@@ -49,6 +51,20 @@ def settled_events(state: State, known: Mapping[AttemptId, Settled]) -> Iterator
                 how="settled",
                 detail="it was never started",
             )
+
+
+def still_running(state: State) -> Iterator[tuple[Order, Start]]:
+    """Yield what was handed out in an earlier life and still runs where it is executed."""
+    for attempt, identity in state.running.items():
+        progress = state.progress[identity]
+        if progress.running is None:
+            continue
+        step = state.index.step[progress.running.step]
+        start = begin_attempt(state, progress, step, progress.running.purpose)
+        if isinstance(start, Start):
+            number, tries = progress.numbers[step.id], progress.tries
+            start = replace(start, attempt=attempt, number=number, tries=tries)
+            yield make_order(state.plan, progress.endpoint, start), start
 
 
 def left_behind(state: State) -> Iterator[Order]:

@@ -109,6 +109,14 @@ class ScriptedDriver:
         if self.watched.pop(endpoint, None) is not None:
             self._aside.append(Answers(endpoint=endpoint))
 
+    def report(self, report: Report) -> None:
+        """Have something told that answers no order of this life."""
+        self._aside.append(report)
+
+    def pending(self, attempt: AttemptId) -> bool:
+        """Return whether an order has not been answered yet."""
+        return any(order.attempt == attempt for order in self._waiting)
+
     def release(self, order: Order) -> None:
         """Tidy up at once."""
         self.released.append(order)
