@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -129,6 +130,12 @@ def test_log_list_and_show_tell_what_happened(call, lab):
     assert "mend" in shown.out
     records = call("log", "show", "--json", "--state-dir", "state").document
     assert records[0]["event"]["event"] == "run.opened"
+
+
+def test_what_is_to_be_pasted_finds_the_run_again(call, lab):
+    ended = call("ping", *ALL, "--state-dir", "my state")
+    (pasted, *_) = [row for row in ended.err.splitlines() if row.startswith("next: ")]
+    assert call(*shlex.split(pasted.partition("outagekit ")[2])).code == 0
 
 
 def test_log_list_says_which_runs_were_no_real_ones(call, lab):

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.advice import ADVICE, IN_DOUBT, UNKNOWN
+from outagekit.cli.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
 from outagekit.cli.document import counts_document
 from outagekit.cli.ending import summary
 from outagekit.cli.onward import next_commands
 from outagekit.cli.verdict import verdict_lines
 from outagekit.events import (
+    ApprovalAsked,
     EndState,
     FailureKind,
     RunClosed,
@@ -166,6 +167,28 @@ def test_a_doubt_a_run_was_left_with_is_settled_by_resume_unless_it_was_a_drill(
     )
     assert f"  -> {IN_DOUBT}" in text_of(left, plan)
     assert f"  -> {IN_DOUBT}" not in text_of(left, plan, drill=True)
+
+
+def test_of_a_doubt_that_waits_for_a_person_it_is_said_to_look_and_answer():
+    plan = plan_on(1)
+    attempt = "acme/pos-01:mend:1"
+    lost = FailureKind.LOST
+    left = ended(
+        plan,
+        StepStarted(endpoint="acme/pos-01", step="mend", attempt=attempt, number=1),
+        StepInDoubt(endpoint="acme/pos-01", step="mend", attempt=attempt, failure=lost, why="cut"),
+        ApprovalAsked(
+            question="doubt-mend@acme/pos-01",
+            kind="doubt",
+            text="Was it done?",
+            answers=("done", "rerun", "failed", "unknown"),
+            step="mend",
+            endpoint="acme/pos-01",
+        ),
+        code=6,
+        why="a question waits for a person",
+    )
+    assert f"  -> {ASKED}" in text_of(left, plan)
 
 
 def test_of_an_unknown_end_nobody_says_to_try_again():

@@ -214,7 +214,7 @@ def test_a_question_stands_there_with_the_command_that_answers_it():
     assert lines[-6:] == [
         "asked: Wave 1 of 3 is over. Look at what it changed, ring the duty manager of",
         "  the shop, and say whether wave 2 with 9 endpoints may begin",
-        "  outagekit approve last pause-2.1  waits 59 min more",
+        "  outagekit approve 20261122T081403Z pause-2.1  waits 59 min more",
         "",
         "after the answer: wave 2 of 3 (9 endpoints)",
         "Ctrl-C: running steps end, nothing new begins",
@@ -240,7 +240,7 @@ def test_whatever_waits_the_command_of_the_oldest_question_is_whole(width, heigh
     others = [doubt(each.id) for each in of.endpoints[:number]]
     tally, at_s = waiting(of, PAUSE, *others)
     text = "\n".join(picture(tally, now_s=at_s, width=width, height=height))
-    assert re.search(r"outagekit approve last pause-2\.1(?!\S)", text)
+    assert re.search(r"outagekit approve (20261122T081403Z|last) pause-2\.1(?!\S)", text)
     if number:
         assert re.search(rf"\b({number} more|asked {number + 1}\b)", text)
     assert f"waits for {number + 1} answer" in text
@@ -251,7 +251,7 @@ def test_who_a_question_is_about_is_said():
     tally, at_s = waiting(of, doubt("acme/pos-01"))
     lines = picture(tally, now_s=at_s)
     assert "asked for acme/pos-01: Was it done?" in lines
-    assert "  outagekit approve last doubt-remove@acme/pos-01" in lines
+    assert "  outagekit approve 20261122T081403Z doubt-remove@acme/pos-01 --answer WORD" in lines
 
 
 def test_a_hostile_question_is_shown_and_obeyed_by_nobody():

@@ -275,7 +275,7 @@ def test_a_question_is_told_with_its_answers_and_the_command_that_answers_it():
     assert told(QUESTION, GIVEN) == [
         (
             "08:14:03 asked call@acme for acme: Ring the contact · answers: yes, skip, no"
-            " · waits 1 h · outagekit approve last call@acme"
+            " · waits 1 h · outagekit approve 20261122T081403Z call@acme"
         ),
         "08:14:03 Jo (user ops) answers call@acme: yes · from another terminal · done",
     ]

@@ -192,7 +192,7 @@ def test_the_footer_says_what_comes_next_and_to_how_many():
 def test_after_ctrl_c_the_footer_promises_nothing_any_more():
     stopping = RunStopping(why="Ctrl-C", running=1)
     lines = picture(tally_of(ASSESS, started("acme/pos-01"), stopping))
-    assert lines[-2] == "stopping: 1 running step may end, nothing new begins"
+    assert lines[-2] == "stopping (Ctrl-C): 1 running step may end, nothing new begins"
     assert lines[-1] == "Ctrl-C again: leave running steps in doubt"
 
 

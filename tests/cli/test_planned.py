@@ -72,7 +72,7 @@ def test_a_plan_says_how_its_change_spreads_and_what_stops_it(shown):
         ),
         *lines[begin + 4 : begin + 8],
         "  5 more waves: see --json",
-        "first: acme/pos-07 (pos-07) go first",
+        "first: acme/pos-07 (pos-07) goes first",
         (
             "apart: acme/pos-10, acme/pos-11, acme/pos-12, acme/pos-13, acme/pos-14, acme/pos-15,"
             " acme/pos-16, acme/pos-17, acme/pos-18 and acme/pos-19 (pos-1*) never two of a client"
@@ -94,6 +94,12 @@ def test_a_plan_without_a_survey_of_its_own_gets_one_and_says_so(shown):
         in lines
     )
     assert "fix, at most: waves of 1 and 1 of 2 endpoints" in lines
+
+
+def test_a_plan_says_who_is_asked_and_how_a_script_answers(shown):
+    line = "a person is asked: call; beforehand: --approve STEP='NAME: WHY'"
+    assert line in shown(rolled(CAREFUL), 100)
+    assert line not in shown(rolled(CAREFUL, dry_run=True), 100)
 
 
 @pytest.mark.parametrize("columns", [60, 80])

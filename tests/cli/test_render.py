@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from outagekit.cli.fitting import fold_line, shorten
-from outagekit.cli.render import Screen, as_called, json_text
+from outagekit.cli.render import Screen, as_called, json_text, named_state
 from outagekit.errors import (
     InvalidInput,
     OutagekitError,
@@ -199,6 +200,17 @@ def test_a_question_longer_than_a_line_is_folded_between_words(terminal):
     assert terminal.getvalue().endswith("Type 8: ")
 
 
+def test_after_an_end_of_input_or_ctrl_c_a_new_line_begins(terminal):
+    class Interrupted(Keyboard):
+        def readline(self, *_):
+            raise KeyboardInterrupt
+
+    for keyboard, ends in ((Keyboard(""), StoppedByPerson), (Interrupted(), KeyboardInterrupt)):
+        with pytest.raises(ends):
+            Screen(stderr=terminal, stdin=keyboard).ask("Type 8:", flag="--yes")
+        assert terminal.getvalue().endswith("Type 8: \n")
+
+
 def test_asking_without_a_terminal_names_the_flag_and_shows_the_question(terminal):
     for shown in (screen()[0], Screen(stderr=terminal, stdin=io.StringIO("y\n"))):
         assert not shown.interactive
@@ -343,6 +355,17 @@ def test_commands_to_paste_name_the_program_as_it_was_called(tmp_path, monkeypat
     assert as_called("cd ws && outagekit check") == f"cd ws && {program} check"
     monkeypatch.setenv("PATH", str(program.parent))
     assert as_called("outagekit log show x") == "outagekit log show x"
+
+
+def test_commands_to_paste_name_the_state_folder_that_was_named():
+    named = named_state.set(Path("my state"))
+    try:
+        assert as_called("outagekit resume x") == "outagekit resume x --state-dir 'my state'"
+        assert as_called("outagekit init my-workspace") == "outagekit init my-workspace"
+        there = shlex.quote(str(Path("my state").absolute()))
+        assert as_called("cd ws && outagekit run p").endswith(f" run p --state-dir {there}")
+    finally:
+        named_state.reset(named)
 
 
 def test_a_caret_in_a_hint_stands_below_what_it_means():

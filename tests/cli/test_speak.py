@@ -157,8 +157,9 @@ def test_several_open_questions_are_listed_with_what_to_paste(run, say):
     assert "What about pause-2.1?" in called.out
     assert "done, rerun, failed, unknown" in called.out
     assert "4 questions are open: say which" in called.err
-    assert f"outagekit approve {run.name} call@acme\n" in called.err
-    assert f"outagekit approve {run.name} doubt-fix@acme/pos-01 --answer done" in called.err
+    assert f"outagekit approve {run.name} call@acme --state-dir " in called.err
+    # A word that stood there already would be pasted unread.
+    assert f"outagekit approve {run.name} doubt-fix@acme/pos-01 --answer WORD" in called.err
     assert run.events(ApprovalGiven) == []
 
 
@@ -301,6 +302,14 @@ def test_the_questions_of_a_run_that_nobody_holds_wait_for_a_resume(run, say):
     assert "there is nothing to stop" in stopped.err
     assert say("note", "x").code == 7
     assert list(run.folder.inbox.iterdir()) == []
+
+
+def test_of_a_doubt_in_a_run_that_was_left_nobody_is_asked_for_the_right_word_first(run, say):
+    run.happen(DOUBTS[0], RunPaused(why="a question waits for a person"))
+    run.end()
+    called = say("approve")
+    assert called.code == 6
+    assert "outagekit resume" in called.err
 
 
 def test_a_closed_run_has_no_question_left(run, say):

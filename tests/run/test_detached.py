@@ -233,9 +233,28 @@ def test_check_and_verify_run_as_ordinary_commands(site):
     *before, finished = site.run(f"printf x >> {site.mark}", check=check, verify=check)
     assert finished.state is EndState.CHANGED
     assert [part.part for part in parts(before)] == ["check", "script", "verify"]
-    *before, finished = site.run(f"printf x >> {site.mark}", check=check, verify=check)
+    again = f"{site.id}:again"
+    *before, finished = site.run(f"printf x >> {site.mark}", check=check, detach=again)
     assert finished.state is EndState.OK
     assert [part.part for part in parts(before)] == ["check"]
+
+
+@needs_sshd
+def test_one_that_is_found_again_is_collected_although_its_check_is_true_by_now(site):
+    check = Code("sh", f"test -e {site.mark}")
+    text = f"printf x >> {site.mark}\necho '{{\"n\": 7}}'"
+    site.run(text)
+    *before, finished = site.run(text, check=check, verify=check, result={"n": "int"})
+    assert (finished.state, finished.result) == (EndState.CHANGED, {"n": 7})
+    assert [part.part for part in parts(before)] == ["script", "verify"]
+    assert site.counted == 1
+
+
+@needs_sshd
+def test_the_first_attempt_asks_its_check_without_looking_for_an_earlier_one(site):
+    first = f"{site.id}:acme/web-01:mend:1"
+    site.run("exit 4", detach=first, check=Code("sh", "true"))
+    assert not site.spool.parent.exists()
 
 
 @needs_sshd

@@ -55,6 +55,10 @@ def killed(made, tmp_path, when=lambda _order: True, answer=succeed):
     return where["folder"]
 
 
+def left(order):
+    return fail(order, FailureKind.ABANDONED, EndState.UNKNOWN)
+
+
 def late(order):
     return fail(order, FailureKind.TIMEOUT, EndState.UNKNOWN)
 
@@ -69,8 +73,8 @@ def test_an_ordinary_step_has_no_such_id(tmp_path):
     assert ran.driver.orders[0].detach == ""
 
 
-def test_a_broken_line_is_taken_up_under_the_same_id_as_often_as_it_breaks(tmp_path):
-    ran = Ran(plan(), tmp_path, scripted({"pos-01 patch": [lose, lose, lose, succeed]}))
+def test_one_that_was_left_is_taken_up_under_the_same_id_again_and_again(tmp_path):
+    ran = Ran(plan(), tmp_path, scripted({"pos-01 patch": [left, left, left, succeed]}))
     assert ids_of(ran) == ["1", "1", "1", "1"]
     assert [o.attempt for o in ran.driver.orders] == [
         f"acme/pos-01:patch:{n}" for n in (1, 2, 3, 4)
@@ -78,9 +82,16 @@ def test_a_broken_line_is_taken_up_under_the_same_id_as_often_as_it_breaks(tmp_p
     assert ran.state_of("acme/pos-01") is EndState.CHANGED
 
 
-def test_a_line_that_never_holds_leaves_it_unknown_in_the_end(tmp_path):
-    ran = Ran(plan(), tmp_path, scripted({"pos-01 patch": lose}))
-    assert 2 < len(ran.driver.orders) < 20
+def test_a_line_that_broke_for_good_is_taken_up_once_more_under_the_same_id(tmp_path):
+    ran = Ran(plan(), tmp_path, scripted({"pos-01 patch": [lose, succeed]}))
+    assert ids_of(ran) == ["1", "1"]
+    assert ran.state_of("acme/pos-01") is EndState.CHANGED
+
+
+@pytest.mark.parametrize("nothing", ["left", "lose"])
+def test_a_line_that_never_holds_leaves_it_unknown_in_the_end(tmp_path, nothing):
+    ran = Ran(plan(), tmp_path, left if nothing == "left" else lose)
+    assert 1 < len(ran.driver.orders) < 20
     assert set(ids_of(ran)) == {"1"}
     assert ran.state_of("acme/pos-01") is EndState.UNKNOWN
 

@@ -340,6 +340,16 @@ def test_a_detached_step_that_stays_unknown_is_found_again_under_its_own_id(tmp_
     assert len(again.driver.released) == 1
 
 
+@pytest.mark.parametrize(("kind", "tries"), [(FailureKind.LOST, 2), (FailureKind.ABANDONED, 10)])
+def test_a_detached_step_that_stays_out_of_sight_holds_its_wave_for_its_time_twice_only(
+    tmp_path, kind, tries
+):
+    plan = plan_of([step("mend", detach=True)], on=1)
+    ran = Ran(plan, tmp_path, silent(kind))
+    assert len(ran.handed_out) == tries
+    assert ran.ending.state.counts() == {EndState.UNKNOWN: 1}
+
+
 def test_a_detached_step_that_ran_out_of_time_and_is_not_wanted_gets_a_new_id(tmp_path):
     late = silent(FailureKind.TIMEOUT)
     answer = scripted({"pos-01 mend do": [late, succeed], "pos-01 mend probe": not_wanted})

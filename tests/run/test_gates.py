@@ -198,6 +198,16 @@ def test_going_past_a_gate_lets_through_what_was_there_and_not_one_more(tmp_path
     assert again.handed_out == ["pos-02 mend", "pos-03 mend"]
 
 
+def test_a_wave_behind_a_gate_somebody_went_past_shows_the_limits_it_is_judged_by(tmp_path):
+    plan = careful(6, waves=("1", "50%", "100%"), gate=Gate(max_failed="0"))
+    first = Ran(plan, tmp_path, scripted({"pos-01 mend": fail}))
+    again = Ran(first.folder, tmp_path, how=Resumption(past_gate="known bad disk"))
+    opened = {e.wave: [limit.limit for limit in e.limits] for e in again.of(WaveOpened)}
+    judged = {e.wave: [each.limit for each in e.sums] for e in again.of(WaveJudged)}
+    assert {wave: opened[wave] for wave in (2, 3)} == {wave: judged[wave] for wave in (2, 3)}
+    assert opened[2] == [2, 1, 0, 0]
+
+
 def test_nobody_goes_past_a_gate_where_none_is_closed(tmp_path):
     holder = {}
 

@@ -140,3 +140,28 @@ def test_where_it_is_not_needed_the_rest_follows_at_once(tmp_path):
     assert "remove" not in taken_by(ran)
     assert taken_by(ran)[-4:] == ["hello", "inventory", "prepare", "tidy"]
     assert ran.ending.exit_code == 0
+
+
+def test_it_goes_before_those_that_are_continued(tmp_path):
+    """Two run at once; it is up when one of them would go on with its next step."""
+    case = Flapping([read("hello"), step("remove"), step("tidy")], looks=1)
+    holder = {}
+
+    def flapping(order):
+        if order.attempt in {"acme/pos-03:hello:1", "acme/pos-03:remove:1"}:
+            case.flap(holder["ran"])
+        return case.answer(order)
+
+    def prepare(ran):
+        holder.update(ran=ran)
+
+    bounds = Bounds(running=2)
+    ran = Ran(case.plan, tmp_path, flapping, clock=FakeClock(), bounds=bounds, prepare=prepare)
+    assert ran.ending.state.progress["acme/pos-02"].returns == 2
+    first = ran.handed_out.index("pos-04 remove")
+    assert ran.handed_out[first : first + 4] == [
+        "pos-04 remove",
+        "pos-03 tidy",
+        "pos-02 remove",
+        "pos-04 tidy",
+    ]

@@ -292,6 +292,26 @@ def test_the_room_is_open_for_an_endpoint_once_however_often_it_comes_and_goes(t
     assert ran.ending.exit_code == 4
 
 
+def test_one_whose_port_answers_and_nothing_else_is_left_alone_longer_each_time(tmp_path):
+    clock, delays = FakeClock(), []
+    answer = scripted({"pos-02 mend": refuse})
+
+    def at_idle(ran):
+        delay_s = ran.driver.watched.get("acme/pos-02")
+        if delay_s is not None:
+            delays.append(delay_s)
+            clock.advance(delay_s)
+            ran.driver.come_back("acme/pos-02")
+
+    def prepare(ran):
+        ran.driver.while_idle = lambda: at_idle(ran)
+
+    ran = Ran(roomy(on=2), tmp_path, answer, prepare=prepare, clock=clock)
+    assert ran.state_of("acme/pos-02") is EndState.UNREACHABLE
+    assert delays[:11] == [0.0, *[2.0] * 5, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert len(delays) < 14_400 / 30
+
+
 def test_ctrl_c_leaves_the_room_and_a_resume_opens_it_again_for_its_whole_time(tmp_path):
     clock = FakeClock()
     room = Room(2)

@@ -317,6 +317,8 @@ class Waves:
         self.closed = None
         self.passed = Counter()
         self.sizes = {}
+        self.borne = {}
+        """What a person went past, of the lines that count over the whole run."""
 
 
 def check_gates(simulation):  # noqa: C901, PLR0912  (one walk over everything that can happen)
@@ -334,7 +336,7 @@ def check_gates(simulation):  # noqa: C901, PLR0912  (one walk over everything t
                 assert waves.closed is None
                 assert event.endpoints == waves.sizes[event.stage][event.wave - 1]
                 assert waves.passed[event.stage] == event.wave - 1
-                check_limits(gate, event)
+                check_limits(gate, event, waves.borne)
                 waves.open = (event.stage, event.wave)
             case WaveJudged():
                 assert event.passed == all(each.holds for each in event.sums)
@@ -350,6 +352,8 @@ def check_gates(simulation):  # noqa: C901, PLR0912  (one walk over everything t
             case WaveReopened():
                 assert waves.closed == (event.stage, event.wave)
                 waves.closed = None
+                gone_past = [s for s in event.sums if event.because and not s.holds]
+                waves.borne.update({borne_line(event.stage, s): s.found for s in gone_past})
             case StepFinished(state=EndState.FAILED):
                 waves.begun[waves.stage_of[event.step]].add(event.endpoint)
             case StepStarted():
@@ -380,7 +384,11 @@ def check_change(waves, event):
     waves.members[stage, 0].add(event.endpoint)
 
 
-def check_limits(gate, event):
+def borne_line(stage, line):
+    return (stage if line.what == "answered" else 0, line.what, line.scope)
+
+
+def check_limits(gate, event, borne):
     """Resolve the gate once more, by hand."""
     for limit in event.limits:
         text = getattr(gate, f"{'min' if limit.what == 'answered' else 'max'}_{limit.what}")
@@ -388,7 +396,11 @@ def check_limits(gate, event):
         assert limit.of >= event.endpoints
         rounded = ceil if limit.what == "answered" else floor
         number = rounded(Fraction(text[:-1]) * whole / 100) if text.endswith("%") else int(text)
-        assert limit.limit == (min(number, whole) if limit.what == "answered" else number)
+        number = min(number, whole) if limit.what == "answered" else number
+        if limit.scope == "run":
+            worse = min if limit.what == "answered" else max
+            number = worse(number, borne.get(borne_line(event.stage, limit), number))
+        assert limit.limit == number
         assert limit.scope == ("wave" if text.endswith("%") else "run")
 
 
@@ -401,11 +413,15 @@ def check_sums(sums):
 def check_doubt(simulation):  # noqa: C901  (one walk over everything that can happen)
     """Unknown never becomes success without a look, a person, or a new attempt that was due."""
     steps = {each.id: each for each in simulation.plan.steps}
-    doubted, ever, looked_at = set(), set(), set()
+    doubted, ever, looked_at, undone = set(), set(), set(), set()
     for event in simulation.events:
         match event:
+            case StepStarted(purpose="undo"):
+                undone.add(event.attempt)
             case StepStarted() if event.purpose != "do":
                 looked_at.add(event.attempt)
+            case StepInDoubt() | StepUndone(state=EndState.UNKNOWN) if event.attempt in undone:
+                ever.add((event.endpoint, event.step))
             case StepInDoubt() if event.attempt not in looked_at:
                 doubted.add((event.endpoint, event.step))
                 ever.add((event.endpoint, event.step))

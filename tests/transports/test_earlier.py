@@ -80,9 +80,10 @@ def test_the_look_still_runs_as_strictly_as_any_other(path):
     assert look(STEP, 10, path, 'echo "$unset"').exit_code != 0
 
 
-def test_it_waits_for_the_end_of_an_earlier_try(path, tmp_path):
+@pytest.mark.parametrize("part", ["script", "undo"])
+def test_it_waits_for_the_end_of_an_earlier_try(path, tmp_path, part):
     mark = tmp_path / "mark"
-    earlier = begin(command(f"sleep 1\necho x > {mark}", step=STEP, part="script"))
+    earlier = begin(command(f"sleep 1\necho x > {mark}", step=STEP, part=part))
     outcome = look(STEP, 10, path, f"cat {mark}")
     assert outcome.stdout.text == "x\n"
     earlier.communicate()

@@ -50,3 +50,6 @@ IN_DOUBT: Final = (
     "resume settles it first: it looks there, does again what is safe to be done twice, or asks"
 )
 """What comes of a doubt that a run was left with."""
+
+ASKED: Final = "look there, so that you can answer when resume asks again"
+"""What to do about a doubt that only a person can settle."""

@@ -279,10 +279,11 @@ class Asker:
         with self._news:
             given = self._questions.given.get(question.name)
             is_open = question.name in self._questions.open
-            standing = "over" if self._over else self._questions.standing
+            standing = self._questions.standing
         name = visible_line(question.name)
         if is_open:
-            return f"\n{name}: not answered, the run is {standing}"
+            how = "over" if standing == "running" else standing
+            return f"\n{name}: not answered, the run is {how}"
         if given is None:
             return f"\n{name}: needs no answer any more"
         return f"\n{name}: {given.answer}, said {visible_line(given.who or given.os_user)}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, get_type_hints
 
 import typer
 
-from outagekit.cli.render import Screen
+from outagekit.cli.render import Screen, named_state
 from outagekit.errors import OutagekitError, frames_of
 from outagekit.run.signals import signals_to
 
@@ -64,6 +64,7 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         _FROM_ENVIRONMENT.set(_set_by_variables(given.pop(_CONTEXT), given))
+        named_state.set(None if came_from_environment("state_dir") else given.get("state_dir"))
         with _Guard(given):
             function(**_gather(given, groups))  # type: ignore[call-arg]  # Typer checks them
 

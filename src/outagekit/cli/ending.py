@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from outagekit.cli.advice import ADVICE, IN_DOUBT, UNKNOWN
+from outagekit.cli.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
 from outagekit.cli.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.render import STATE_STYLE
 from outagekit.cli.sections import (
@@ -247,7 +247,7 @@ def _advice(trouble: _Trouble, plan: Plan, *, resumable: bool) -> str:
     if trouble.state is EndState.UNKNOWN:
         those = [each for who in trouble.by_detail.values() for each, _ in who]
         if resumable and all(each.doubt is not None for each in those):
-            return IN_DOUBT
+            return ASKED if all(each.asked for each in those) else IN_DOUBT
         if any(step.id == trouble.step and step.changes for step in plan.steps):
             return UNKNOWN
     return ADVICE[trouble.failure] if trouble.failure else ""

@@ -49,7 +49,7 @@ class Narrator:
         names the day and the zone.
         """
         self.remember(record)
-        level, text = words_of(record.event, waves=self._waves)
+        level, text = words_of(record.event, waves=self._waves, run=record.run)
         if level > self._level:
             return []
         moment = _moment(record.at, self._zone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from outagekit.cli.saying import short_run
 from outagekit.events import EndState, FailureKind
 from outagekit.run.state import BAD
 
@@ -21,7 +22,6 @@ _MAX_CLIENT_FLAGS: Final = 5
 _WIDTH: Final = 80 - len("next: ")
 """Columns of the narrowest terminal most people have."""
 _PASTEABLE = re.compile(r"[\w./:@%+,=-]+", re.ASCII)
-_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z(?=-)", re.ASCII)
 
 _Ends = list[tuple["Progress", "StepEnd"]]
 
@@ -46,10 +46,7 @@ def next_commands(ending: Ending, plan: Plan) -> tuple[str, ...]:
 def _named(command: str, run: str) -> str:
     """Return a command with the run's name in place of `{run}`; `last` if it has none."""
     whole = command.replace("{run}", run or "last")
-    stamp = _STAMP.match(run)
-    if len(whole) <= _WIDTH or stamp is None:
-        return whole
-    return command.replace("{run}", stamp[0])
+    return whole if len(whole) <= _WIDTH else command.replace("{run}", short_run(run))
 
 
 def _resume(ending: Ending, plan: Plan) -> list[str]:

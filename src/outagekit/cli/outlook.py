@@ -6,7 +6,6 @@ visible; a command to paste is left whole wherever it fits.
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from outagekit.cli.fitting import fold_line
 from outagekit.cli.panes import first_that_fits, wave_name
+from outagekit.cli.saying import answering, short_run
 from outagekit.events import RunPaused
 from outagekit.playbook.model import Approve, Manual
 from outagekit.text import count, duration, fold_list, visible_line
@@ -61,9 +61,15 @@ def _questions(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
     """Return the oldest question with the command that answers it, and how many more there are."""
     if not tally.questions:
         return []
-    name, oldest = next(iter(tally.questions.items()))
+    oldest = next(iter(tally.questions.values()))
     more = len(tally.questions) - 1
-    command = Text(f"  outagekit approve last {shlex.quote(visible_line(name))}", "bold")
+    command = first_that_fits(
+        (
+            Text(f"  {visible_line(answering(oldest.event, run))}", "bold")
+            for run in (short_run(tally.run), "last")
+        ),
+        width - (cell_len(f"  and {more} more") if more else 0),
+    )
     if rows == 1:
         head = f"asked {more + 1}  " if more else "asked  "
         return [Text.assemble((head, _ASKED), (command.plain.strip(), "bold"))]
@@ -130,8 +136,12 @@ def _what_next(tally: Tally, now_s: float, width: int) -> tuple[Text, str]:
         return Text(), f"the run is {what}; its log is being closed"
     running = count(len(tally.running), "running step")
     if tally.stopping:
-        stopping = f"stopping: {running} may end, nothing new begins"
-        return Text(stopping, "yellow"), "Ctrl-C again: leave running steps in doubt"
+        by = visible_line(tally.stopping)
+        stopping = (
+            Text(f"stopping{who}: {running} may end, nothing new begins", "yellow")
+            for who in (f" ({by})", "")
+        )
+        return first_that_fits(stopping, width), "Ctrl-C again: leave running steps in doubt"
     keys = "Ctrl-C: running steps end, nothing new begins"
     if tally.is_waiting_only:
         keys = "Ctrl-C: wait no longer; a resume waits for them again"

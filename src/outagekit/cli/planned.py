@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def show_plan(screen: Screen, plan: Plan, *, words: Sequence[str]) -> None:
     else:
         screen.table(_HEADERS, map(_row, summary.steps))
     screen.print("")
-    _print(screen, chain(_spreading(plan, summary), _taking_back(summary), _refused(plan)))
+    _print(screen, _below_the_steps(plan, summary))
     if plan.refusals:
         screen.print(f"  goes on only with {flags(plan.refusals)}")
     screen.print(f"plan {plan.digest[:SHORT]}")
@@ -112,6 +111,24 @@ def _line(row: StepRow) -> str:
     return f"{row.phase}: {row.id} ({', '.join(facts)})"
 
 
+def _below_the_steps(plan: Plan, summary: Summary) -> Iterator[str]:
+    yield from _spreading(plan, summary)
+    yield from _asking(plan)
+    yield from _taking_back(summary)
+    yield from _refused(plan)
+
+
+def _asking(plan: Plan) -> Iterator[str]:
+    """Yield which steps wait for a person, and how a script answers them."""
+    from outagekit.playbook.model import Approve, Manual
+    from outagekit.text import fold_list
+
+    asking = [step.id for step in plan.steps if isinstance(step.action, Approve | Manual)]
+    if asking and not plan.dry_run:
+        names = fold_list(asking, _SHOWN_STEPS)
+        yield f"a person is asked: {names}; beforehand: --approve STEP='NAME: WHY'"
+
+
 def _spreading(plan: Plan, summary: Summary) -> Iterator[str]:
     """Yield how changes spread: survey, waves with their gates, and what else slows them down."""
     from outagekit.text import duration, fold_list
@@ -121,7 +138,8 @@ def _spreading(plan: Plan, summary: Summary) -> Iterator[str]:
     rollout = summary.rollout
     yield from _survey(plan, summary)
     yield from _waves(summary)
-    yield from _chosen("first", rollout.first, summary.leading, "go first")
+    goes = "goes" if len(summary.leading) == 1 else "go"
+    yield from _chosen("first", rollout.first, summary.leading, f"{goes} first")
     yield from _chosen("apart", rollout.apart, summary.apart, "never two of a client in one wave")
     if rollout.pause != "none":
         yield f"pause: a person is asked after {_PAUSES[rollout.pause]}"

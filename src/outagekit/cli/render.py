@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -52,6 +53,11 @@ _WITHOUT_TERMINAL: Final = 120
 _HINT_INDENT: Final = " " * len("hint: ")
 """Lines of a hint stand below each other, so that a caret points at what it means."""
 _OURS = re.compile(r"(^|&& )outagekit(?= )")
+_WITHOUT_STATE = re.compile(r"(^|&& )outagekit (init|check|schema|inventory|secret set)\b")
+"""Commands that know of no state folder."""
+
+named_state: ContextVar[Path | None] = ContextVar("named_state", default=None)
+"""The state folder the running command was given on its command line."""
 
 
 class _Console(Console):
@@ -183,7 +189,13 @@ class Screen:
             raise UsageError(missing, hint=f"the question is: {visible(question)}")
         folded = Text("\n").join(self._folded([Text(visible(question))]))
         self.people.print(folded.append(" "), end="", soft_wrap=True)
-        answer = self._stdin.readline().strip()
+        line = ""
+        try:
+            line = self._stdin.readline()
+        finally:
+            if not line.endswith("\n"):  # the cursor still stands behind the question
+                self._print(Text())
+        answer = line.strip()
         if not answer:
             raise StoppedByPerson("no answer, so nothing begins")
         if expected is not None and not _same(answer, expected):
@@ -273,7 +285,20 @@ def as_called(command: str) -> str:
     """Return a command of ours so that it can be pasted where this process was started.
 
     `outagekit` becomes the path it was called by, unless that is what the name alone would find.
+    A state folder that was named by its flag is named again.
     """
+    return _by_our_name(command) + _with_our_state(command)
+
+
+def _with_our_state(command: str) -> str:
+    folder = named_state.get()
+    if folder is None or _WITHOUT_STATE.search(command):
+        return ""
+    path = folder.absolute() if command.startswith("cd ") else folder
+    return f" --state-dir {shlex.quote(str(path))}"
+
+
+def _by_our_name(command: str) -> str:
     called = Path(sys.argv[0])
     if called.stem != "outagekit" or called.name == sys.argv[0]:
         return command

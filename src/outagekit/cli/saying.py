@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.cli.render import json_text
@@ -11,14 +12,33 @@ from outagekit.run.state import CANNOT_CHECK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from outagekit.events import StepFinished
+    from outagekit.events import ApprovalAsked, StepFinished
     from outagekit.inventory.model import Endpoint
 
 LONGEST: Final = 200
 """Characters of what is said that anybody looks at."""
 
+_STAMP: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(?=-)", re.ASCII)
 _FORESEEN: Final = "would change: "
 """How the words of a dry run begin where the state says it already."""
+
+
+def short_run(run: str) -> str:
+    """Return the beginning of a run's id that is enough to name it, or `last` if it has none.
+
+    In a second terminal `last` may mean another run: whatever was begun there meanwhile.
+    """
+    stamp = _STAMP.match(run)
+    return stamp[0] if stamp else "last"
+
+
+def answering(event: ApprovalAsked, run: str) -> str:
+    """Return the command that answers a question; not made visible.
+
+    Where there is no plain yes, which word it is stands to be filled in: a pasted one would lie.
+    """
+    word = "" if "yes" in event.answers else " --answer WORD"
+    return f"outagekit approve {run} {shlex.quote(event.question)}{word}"
 
 
 def last_line(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,8 +70,8 @@ def approve(
     folder = _folder(stored, run)
     questions = questions_of(folder)
     chosen = _chosen(screen, folder, questions, question)
-    word = required_answer("no" if no else answer, chosen)
     _require_running(folder, questions)
+    word = required_answer("no" if no else answer, chosen)
     wish = Answer(
         question="",
         answer=word,
@@ -205,12 +204,11 @@ def _document(question: Question) -> dict[str, object]:
     return {**fields, "seq": question.seq, "asked_at": question.at}
 
 
-def _command(folder: Path, question: Question) -> str:
+def _command(folder: Path, each: Question) -> str:
     from outagekit.cli.render import as_called
+    from outagekit.cli.saying import answering
 
-    word = "" if "yes" in question.asked.answers else f" --answer {question.asked.answers[0]}"
-    name = shlex.quote(question.name)
-    return as_called(f"outagekit approve {folder.name} {name}{word}")
+    return as_called(answering(each.asked, folder.name))
 
 
 def _require_open(folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from outagekit.cli.saying import foreseen, last_line, result_line
+from outagekit.cli.saying import answering, foreseen, last_line, result_line, short_run
 from outagekit.cli.standing import ENDING, rank_of
 from outagekit.events import (
     AgreementOverridden,
@@ -68,8 +68,13 @@ class Words(NamedTuple):
     text: str
 
 
-def words_of(event: Event, *, waves: int = 0) -> Words:
-    """Return what is said of an event. `waves` is how many the open stage has, if that is known."""
+def words_of(event: Event, *, waves: int = 0, run: str = "") -> Words:
+    """Return what is said of an event of a run.
+
+    `waves` is how many the open stage has, if that is known.
+    """
+    if isinstance(event, ApprovalAsked):
+        return _asked(event, run)
     teller = _OF_WAVES.get(type(event))
     if teller is not None:
         return teller(event, waves)
@@ -271,14 +276,14 @@ def _once(event: OnceFinished) -> Words:
 # People, and who is waited for.
 
 
-def _asked(event: ApprovalAsked) -> Words:
+def _asked(event: ApprovalAsked, run: str) -> Words:
     about = event.endpoint or event.client
     whose = f" for {about}" if about else ""
     parts = [
         f"asked {event.question}{whose}: {event.text}",
         f"answers: {', '.join(event.answers)}",
         f"waits {duration(event.for_ms / 1000)}" if event.for_ms else "",
-        f"outagekit approve last {event.question}",
+        answering(event, short_run(run)),
     ]
     return Words(URGENT, " · ".join(filter(None, parts)))
 
@@ -357,7 +362,6 @@ _WORDS: Final[dict[type[Event], _Teller | Callable[[Any], Words]]] = {
     EndpointParked: _parked,
     EndpointReturned: lambda event: Words(ORDINARY, f"{event.endpoint} is back"),
     EndpointExpired: lambda event: Words(ORDINARY, f"{event.endpoint} did not come back in time"),
-    ApprovalAsked: _asked,
     ApprovalGiven: _given,
     InboxRefused: lambda event: Words(ORDINARY, f"inbox: {event.name} is not obeyed: {event.why}"),
     EndpointKeyTrusted: _trusted,

@@ -79,6 +79,20 @@ def attend(work: Work, code: Code) -> Outcome:
     return outcome
 
 
+def was_begun(work: Work) -> bool:
+    """Return whether an earlier attempt started the order's script and left it on the endpoint.
+
+    Nothing is asked for the attempt that gave the script its id: there is no earlier one.
+    """
+    order = work.order
+    if not order.detach or order.detach.endswith(f":{order.attempt}"):
+        return False
+    limit_s = math.ceil(order.timeout_s)
+    command = collect(order.detach, step=order.step, wait_s=0, limit_s=limit_s)
+    answer = parse_answer(work.transport.execute(command, Limits(run_s=_SLACK_S)))
+    return answer is not None and answer.state not in {"absent", "refused"}
+
+
 def tidy(order: Order, transport: Transport) -> bool:
     """Remove the folder of the order's script; return whether it is gone now."""
     command = release(order.detach, step=order.step)

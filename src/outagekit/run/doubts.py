@@ -20,8 +20,8 @@ from outagekit.run.state import Doubt, Given, Progress, Question, State
 
 MOST_DOUBTS: Final = 2
 """A step that was so often in doubt on an endpoint is not begun again there."""
-_MOST_DETACHED: Final = 10
-"""The same for a step that goes on without us, where beginning again only looks for it."""
+_MOST_LEFT: Final = 10
+"""The same for one that goes on without us and was left by us; looking for it costs nothing."""
 
 
 def settle_attention(state: State, now_ns: int) -> list[Command]:
@@ -53,7 +53,9 @@ def _doubt(state: State, progress: Progress, doubt: Doubt) -> Command:
         return _as_answered(progress, step, doubt, given)
     match policy_of(step, doubt.failure):
         case "rerun":
-            most = _MOST_DETACHED if step.detach else MOST_DOUBTS
+            # One that was out of sight has been looked for as long as the step may take.
+            left = step.detach and doubt.failure is FailureKind.ABANDONED
+            most = _MOST_LEFT if left else MOST_DOUBTS
             if progress.doubts < most:
                 what = "found again, not begun twice" if step.detach else "it may be done twice"
                 return _resolved(doubt, progress, "rerun", None, what)

@@ -22,7 +22,7 @@ from outagekit.playbook.model import (
     WaitScript,
     WaitTcp,
 )
-from outagekit.run.detached import attend
+from outagekit.run.detached import attend, was_begun
 from outagekit.run.orders import Fetched, Finished, Order
 from outagekit.run.proof import foresee, probe, prove, take_back
 from outagekit.run.reboot import restart
@@ -66,7 +66,8 @@ def _end(work: Work) -> End:
 
 def _steps(work: Work) -> End:
     order = work.order
-    if order.check is not None:
+    # One that was begun is waited for, whatever it has come to by now.
+    if order.check is not None and not was_begun(work):
         found = work.judge("check", order.check)
         if isinstance(found, End):
             return found

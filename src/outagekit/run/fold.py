@@ -7,29 +7,20 @@ began because an earlier one ended the endpoint's run need no record: they follo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from outagekit.errors import LogDamaged
 from outagekit.events import (
-    ApprovalAsked,
-    ApprovalGiven,
-    EndpointExpired,
     EndpointId,
-    EndpointParked,
-    EndpointReturned,
     EndState,
     Event,
     FailureKind,
-    OnceFinished,
     Record,
-    RunClosed,
     RunId,
     RunOpened,
-    RunPaused,
     RunResumed,
-    StageOpened,
     StepFinished,
     StepId,
     StepInDoubt,
@@ -39,27 +30,16 @@ from outagekit.events import (
     StepTidied,
     StepUndone,
     StepVerified,
-    WaveBaking,
-    WaveJudged,
-    WaveOpened,
-    WaveReopened,
-    WavesCut,
-    WaveStopped,
 )
 from outagekit.log.clock import moment_ns
-from outagekit.plan.waves import digest_of_waves
 from outagekit.playbook.model import Reboot, WaitHttp, WaitTcp
-from outagekit.run import mending
-from outagekit.run.cutting import cut
-from outagekit.run.placing import is_looping, settle, stage_at
-from outagekit.run.spread import STRAGGLERS, Spread, excused_by
+from outagekit.run import mending, spreading, waiting
+from outagekit.run.placing import is_looping, settle
 from outagekit.run.state import (
     BAD,
     Attempt,
     Doubt,
-    Given,
     Progress,
-    Question,
     State,
     StepEnd,
     place_of,
@@ -86,78 +66,6 @@ def fold(state: State, record: Record) -> State:
             message = f"record {record.seq} is about something the plan does not have: {error}"
             raise LogDamaged(message) from error
     return state
-
-
-def _open_stage(state: State, event: StageOpened, _now_ns: int) -> None:
-    state.stage = state.plan.stages[event.stage - 1]
-    state.present.clear()
-    for progress in state.progress.values():
-        if stage_at(state, progress.position) == event.stage:
-            progress.straggler = False
-        settle(state, progress)
-
-
-def _cut(state: State, event: WavesCut, _now_ns: int) -> None:
-    waves, outside = cut(state)
-    if digest_of_waves(waves) != event.sha256:
-        raise LogDamaged("the waves of the log are not those its plan and records lead to")
-    wave_of = {each: n for n, wave in enumerate(waves, 1) for each in wave}
-    state.spreads[event.stage] = Spread(waves, wave_of, frozenset(outside))
-    _settle_all(state, (*wave_of, *outside))
-
-
-def _open_wave(state: State, event: WaveOpened, _now_ns: int) -> None:
-    spread = state.spreads[event.stage]
-    spread.open = event.wave
-    state.waved.update(spread.members(event.wave))
-    _settle_all(state, spread.members(event.wave))
-
-
-def _bake(state: State, event: WaveBaking, now_ns: int) -> None:
-    spread = state.spreads[event.stage]
-    spread.baked.add(event.wave)
-    steps = state.plan.stages[event.stage - 1].steps
-    for identity in spread.members(event.wave):
-        progress = state.progress[identity]
-        late = event.wave == STRAGGLERS
-        again = mending.to_recheck(state, progress, steps, late=late)
-        if again:
-            progress.recheck = again
-            progress.due_ns = now_ns + event.for_ms * _MS_NS
-            settle(state, progress)
-
-
-def _judge(state: State, event: WaveJudged, _now_ns: int) -> None:
-    spread = state.spreads[event.stage]
-    if not event.passed:
-        _close_gate(state, event)
-    elif event.wave:
-        spread.judged, spread.open = event.wave, 0
-    else:
-        spread.stragglers_judged = len(spread.stragglers)
-
-
-def _stop_wave(state: State, event: WaveStopped, _now_ns: int) -> None:
-    _close_gate(state, event)
-
-
-def _close_gate(state: State, event: WaveJudged | WaveStopped) -> None:
-    state.closed_gate = (event.stage, event.wave)
-    state.closing = event.sums
-    state.gate_retried = False
-    state.retrying.clear()
-
-
-def _reopen_wave(state: State, event: WaveReopened, _now_ns: int) -> None:
-    retried = tuple(state.retrying)
-    state.closed_gate = None
-    state.gate_retried = False
-    state.retrying.clear()
-    if event.because:
-        for each in event.sums:
-            if not each.holds:
-                state.excused[excused_by(event.stage, event.wave, each)] = each.found
-    _settle_all(state, retried)
 
 
 def _start(state: State, event: StepStarted, _now_ns: int) -> None:
@@ -330,92 +238,6 @@ def _leave_behind(state: State, progress: Progress, step: StepId) -> None:
         state.left_behind[detach_name(state.run, identity, step, number)] = (identity, step)
 
 
-def _once(state: State, event: OnceFinished, _now_ns: int) -> None:
-    end = state.once[event.step, event.client] = StepEnd(event.state, detail=event.detail)
-    if not (event.refused or end.state is EndState.FAILED):
-        return
-    for progress in state.progress.values():
-        if event.client in {"", progress.endpoint.client}:
-            progress.refused = progress.refused or event.refused
-            if end.state is EndState.FAILED and not progress.ended:
-                # Nobody could be asked: that is no leave to go on.
-                progress.ends[event.step] = replace(end, failure=FailureKind.BAD_RESULT)
-            progress.ended = True
-            mending.leave_room(state, progress)
-            settle(state, progress)
-
-
-def _park(state: State, event: EndpointParked, now_ns: int) -> None:
-    progress = state.progress[event.endpoint]
-    until_ns = now_ns + event.for_ms * _MS_NS
-    progress.unreached = False
-    progress.parked_until_ns = state.parked[event.endpoint] = until_ns
-    if progress.room_until_ns is None:
-        progress.room_until_ns = until_ns
-    settle(state, progress)
-
-
-def _return(state: State, event: EndpointReturned, _now_ns: int) -> None:
-    progress = state.progress[event.endpoint]
-    mending.leave_room(state, progress)
-    progress.returns += 1
-    progress.straggler = True
-    mending.forget(state, progress, (EndState.UNREACHABLE,))
-    settle(state, progress)
-
-
-def _expire(state: State, event: EndpointExpired, _now_ns: int) -> None:
-    progress = state.progress[event.endpoint]
-    mending.leave_room(state, progress)
-    mending.give_up(progress)
-    settle(state, progress)
-
-
-def _ask(state: State, event: ApprovalAsked, now_ns: int) -> None:
-    state.questions[event.question] = Question(
-        name=event.question,
-        kind=event.kind,
-        text=event.text,
-        answers=event.answers,
-        step=event.step,
-        endpoint=event.endpoint,
-        client=event.client,
-        until_ns=now_ns + event.for_ms * _MS_NS if event.for_ms else None,
-    )
-    if event.endpoint is not None:
-        progress = state.progress[event.endpoint]
-        progress.asked = event.question
-        settle(state, progress)
-
-
-def _hear(state: State, event: ApprovalGiven, _now_ns: int) -> None:
-    state.answers[event.question] = Given(event.answer, event.who, event.because)
-    question = state.questions.pop(event.question, None)
-    if question is not None and question.endpoint is not None:
-        progress = state.progress[question.endpoint]
-        progress.asked = ""
-        settle(state, progress)
-
-
-def _pause(state: State, event: RunPaused, _now_ns: int) -> None:
-    state.paused = event.why or "paused"
-
-
-def _resume(state: State, event: RunResumed, now_ns: int) -> None:
-    state.paused = ""
-    mending.ask_again(state)
-    mending.open_room_again(state, now_ns)
-    if event.retry:
-        mending.try_again(state)
-    for progress in state.progress.values():
-        progress.doubts = 0  # how often we died says nothing about an endpoint
-        settle(state, progress)
-
-
-def _close(state: State, _event: RunClosed, _now_ns: int) -> None:
-    state.closed = True
-
-
 def _note_answer(
     state: State, progress: Progress, event: StepPart | StepFinished | StepResolved
 ) -> bool:
@@ -426,6 +248,7 @@ def _note_answer(
     if isinstance(state.index.step[event.step].action, WaitTcp | WaitHttp):
         return True
     progress.answered = True
+    progress.fruitless = 0
     spread = state.spreads.get(state.stage_of(event.step).number)
     if spread is None or event.endpoint in spread.answered:
         return True
@@ -453,11 +276,6 @@ def _leave_lane(state: State, progress: Progress) -> None:
     state.running_at[place_of(progress.endpoint)] -= 1
 
 
-def _settle_all(state: State, identities: Iterable[EndpointId]) -> None:
-    for identity in identities:
-        settle(state, state.progress[identity])
-
-
 def detach_name(run: RunId, endpoint: EndpointId, step: StepId, number: int) -> str:
     """Return the id a detached step runs under: that of the attempt that started it."""
     return f"{run}:{endpoint}:{step}:{number}"
@@ -469,28 +287,14 @@ def doubt_name(step: str, endpoint: str) -> str:
 
 
 _FOLDS: Final[dict[type[Event], Callable[[State, Any, int], None]]] = {
+    **spreading.FOLDS,
+    **waiting.FOLDS,
     StepStarted: _start,
     StepPart: _part,
     StepFinished: _finish,
-    StageOpened: _open_stage,
-    WavesCut: _cut,
-    WaveOpened: _open_wave,
-    WaveBaking: _bake,
-    WaveJudged: _judge,
-    WaveStopped: _stop_wave,
-    WaveReopened: _reopen_wave,
     StepInDoubt: _doubt,
     StepResolved: _resolve,
     StepVerified: _verify,
     StepUndone: _undo,
     StepTidied: _tidy,
-    OnceFinished: _once,
-    EndpointParked: _park,
-    EndpointReturned: _return,
-    EndpointExpired: _expire,
-    ApprovalAsked: _ask,
-    ApprovalGiven: _hear,
-    RunPaused: _pause,
-    RunResumed: _resume,
-    RunClosed: _close,
 }

@@ -138,6 +138,8 @@ class Progress:
     """Until when it may use the waiting room, set when it first went there."""
     returns: int = 0
     """How often it came back from the waiting room."""
+    fruitless: int = 0
+    """How often it came back since a command of ours last ran on it."""
     straggler: bool = False
     """It came back, or was decided on, after the others had gone on."""
     asked: str = ""

@@ -14,6 +14,7 @@ from outagekit.run.state import Progress, State
 
 _WATCH_S = 2.0
 _LONGEST_WATCH_S = 30.0
+_MOMENTS = 5
 _WHY = "the run ended before the end of this step was known"
 
 
@@ -77,7 +78,10 @@ def left_behind(state: State) -> Iterator[Order]:
 def watch_delay_s(progress: Progress) -> float:
     """Return how long to leave an endpoint alone before its port is probed again.
 
-    The longer, the more often it answered there and could not be worked with after all.
+    The longer, the more often it answered there and could not be worked with after all. One that
+    was worked with before, and is perhaps up for moments only, has some more of them at first.
     """
-    fruitless = 0 if progress.answered else progress.returns
-    return min(_LONGEST_WATCH_S, _WATCH_S * 2.0 ** min(fruitless, 4)) if progress.returns else 0.0
+    if not progress.returns:
+        return 0.0
+    doublings = progress.fruitless - (_MOMENTS if progress.answered else 0)
+    return min(_LONGEST_WATCH_S, _WATCH_S * 2.0 ** min(max(0, doublings), 4))

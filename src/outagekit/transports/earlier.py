@@ -40,6 +40,8 @@ OK_STEP=%(step)s
 "*) ;; *) continue ;; esac
     case $facts in *"
 OK_PART=script
+"* | *"
+OK_PART=undo
 "*) found=1 && break ;; esac
   done
   [ -n "$found" ] || exit 0
@@ -54,7 +56,7 @@ exit %(code)d
 
 
 def after_earlier(code: Code, step: str, wait_s: float) -> Code:
-    """Return code that first waits until no script of this step runs on the endpoint any more.
+    """Return code that first waits until no script or undo of this step runs on the endpoint.
 
     It waits about `wait_s` at most; then the code is not run, and `still_runs` is true of the
     outcome. Where there is no `/proc`, as on macOS, nothing can be seen, and nothing is waited for;
