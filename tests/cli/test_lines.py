@@ -331,6 +331,13 @@ def test_a_doubt_that_nobody_can_settle_stays_unknown():
     assert "no longer in doubt" not in line
 
 
+def test_who_stopped_a_run_is_said_once():
+    said = told(RunStopping(why="stopped by Kim", running=0, who="Kim"))
+    assert said == ["08:14:03 stopped by Kim: 0 running steps may end, nothing else begins"]
+    (said,) = told(RunStopping(why="wrong client", running=1, who="Kim"))
+    assert "Kim: wrong client: 1 running step" in said
+
+
 def test_a_dry_run_is_opened_as_one():
     opened = msgspec.structs.replace(OPENED, dry_run=True)
     assert "dry run opened: Demo" in told(opened)[-1]

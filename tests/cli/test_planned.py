@@ -97,7 +97,7 @@ def test_a_plan_without_a_survey_of_its_own_gets_one_and_says_so(shown):
 
 
 def test_a_plan_says_who_is_asked_and_how_a_script_answers(shown):
-    line = "a person is asked: call; beforehand: --approve STEP='NAME: WHY'"
+    line = "a person is asked: call; beforehand: --approve STEP='NAME: REASON'"
     assert line in shown(rolled(CAREFUL), 100)
     assert line not in shown(rolled(CAREFUL, dry_run=True), 100)
 

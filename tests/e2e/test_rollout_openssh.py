@@ -63,7 +63,6 @@ def test_a_closed_gate_is_tried_again_until_its_cause_is_gone(acme):
     assert closed.code == 5, closed
     assert closed.ends["pc-2"] == ("failed", "exit_code")
     assert site.read("mark") == [ONCE, "", "", ""]
-    assert site.resume().code == 5
     (site.machines[1].home / "broken").unlink()
     ended = site.resume()
     assert ended.code == 0, ended

@@ -17,6 +17,7 @@ import pytest
 
 from outagekit.errors import LogUnwritable
 from outagekit.events import (
+    ApprovalAsked,
     ApprovalGiven,
     EndpointParked,
     EndpointReturned,
@@ -255,6 +256,8 @@ def check(simulation):
     check_bounds(simulation)
     check_order(simulation)
     check_gates(simulation)
+    check_counts(simulation)
+    check_retries(simulation)
     check_doubt(simulation)
     check_nothing_is_done_twice(simulation)
     check_replay(simulation)
@@ -408,6 +411,71 @@ def check_sums(sums):
     for each in sums:
         good = each.found >= each.limit if each.what == "answered" else each.found <= each.limit
         assert each.holds == good
+
+
+def check_counts(simulation):
+    """A judgement counts everybody of its wave who failed or is unknown, whatever else it counts.
+
+    Counted are those who certainly are of the wave: who began a change in it for the first time,
+    and neither came back late nor waited for an answer before.
+    """
+    changing = {each.id for each in simulation.plan.steps if each.changes}
+    stage_of = {name: s.number for s in simulation.plan.stages for name in s.steps}
+    begun, members, odd, ends = set(), set(), set(), {}
+    for event in simulation.events:
+        match event:
+            case WaveOpened():
+                members = set()
+            case RunResumed() if event.retry:
+                ends.clear()
+            case EndpointReturned():
+                odd.add(event.endpoint)
+            case ApprovalAsked() if event.endpoint:
+                odd.add(event.endpoint)
+            case StepStarted():
+                ends.pop((event.endpoint, event.step), None)
+                place = (event.endpoint, stage_of[event.step])
+                if event.purpose == "do" and event.step in changing and place not in begun:
+                    begun.add(place)
+                    members.add(event.endpoint)
+            case StepFinished(retry_in_ms=None) | StepResolved() | StepVerified():
+                ends[event.endpoint, event.step] = event.state
+            case WaveJudged() if event.wave:
+                here = [(i, end) for (i, s), end in ends.items() if stage_of[s] == event.stage]
+                for what in (EndState.FAILED, EndState.UNKNOWN):
+                    known = {i for i, end in here if end is what and i in members - odd}
+                    if what is EndState.UNKNOWN:
+                        known -= {i for i, end in here if end is EndState.FAILED}
+                    sums = [each for each in event.sums if each.what == what.value]
+                    assert all(each.found >= len(known) for each in sums)
+            case _:
+                pass
+
+
+def check_retries(simulation):
+    """Only an exit code is tried again, as often as was said, and not before its delay is over."""
+    steps = {each.id: each for each in simulation.plan.steps}
+    tried, due, life = Counter(), {}, ""
+    for record in simulation.log.records:
+        event = record.event
+        if record.life != life:
+            life = record.life
+            due.clear()
+        if isinstance(event, RunResumed):
+            tried.clear()
+        elif isinstance(event, StepStarted):
+            assert record.mono >= due.pop((event.endpoint, event.step), 0)
+        elif isinstance(event, StepFinished):
+            key = (event.endpoint, event.step)
+            if event.retry_in_ms is None:
+                tried[key] = 0
+                continue
+            assert event.failure is FailureKind.EXIT_CODE
+            tried[key] += 1
+            assert tried[key] < steps[event.step].retry.attempts
+            due[key] = record.mono + event.retry_in_ms * 1_000_000
+            most_ms = steps[event.step].retry.delay_before(tried[key] + 1) * 1000
+            assert event.retry_in_ms >= int(most_ms)
 
 
 def check_doubt(simulation):  # noqa: C901  (one walk over everything that can happen)

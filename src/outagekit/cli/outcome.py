@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from outagekit.events import EndState
 from outagekit.run.rollout import sums_at_gate
+from outagekit.run.spread import STRAGGLERS
 from outagekit.run.state import BAD, CANNOT_CHECK, RANK
 
 if TYPE_CHECKING:
@@ -140,8 +141,20 @@ def _culprits(state: State, number: int, wave: int, found: GateSum) -> tuple[End
     places = [(number, state.spreads[number].members(wave))]
     if found.scope == "run":
         places = [(n, tuple(each.counted)) for n, each in state.spreads.items()]
-    names = (e for n, members in places for e in members if _counts_as(state, n, e, found))
+    concerned = [(n, identity) for n, members in places for identity in members]
+    names = [identity for n, identity in concerned if _is_counted(state, n, identity, found)]
+    if not names:  # tried again, they count as something else by now
+        names = [identity for n, identity in concerned if _counts_as(state, n, identity, found)]
     return tuple(dict.fromkeys(names))
+
+
+def _is_counted(state: State, number: int, identity: EndpointId, found: GateSum) -> bool:
+    """Return whether the gate counts an endpoint against itself at the moment."""
+    spread = state.spreads[number]
+    in_wave, late = spread.counted.get(identity, ((), ()))
+    of_late = found.scope == "wave" and state.closed_gate == (number, STRAGGLERS)
+    keys = late if of_late or identity not in spread.wave_of else in_wave
+    return ("silent" if found.what == "answered" else found.what) in keys
 
 
 def _counts_as(state: State, number: int, endpoint: EndpointId, found: GateSum) -> bool:

@@ -126,7 +126,7 @@ def _asking(plan: Plan) -> Iterator[str]:
     asking = [step.id for step in plan.steps if isinstance(step.action, Approve | Manual)]
     if asking and not plan.dry_run:
         names = fold_list(asking, _SHOWN_STEPS)
-        yield f"a person is asked: {names}; beforehand: --approve STEP='NAME: WHY'"
+        yield f"a person is asked: {names}; beforehand: --approve STEP='NAME: REASON'"
 
 
 def _spreading(plan: Plan, summary: Summary) -> Iterator[str]:

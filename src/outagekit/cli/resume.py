@@ -45,13 +45,19 @@ def resume(
         list[str] | None,
         typer.Option(
             "--approve",
-            metavar="STEP='NAME: WHY'",
-            help="Answer a question beforehand, as for run. Repeatable.",
+            metavar="STEP='NAME: REASON'",
+            help="Answer a question beforehand: an approve or manual STEP, STEP@CLIENT, or"
+            " `pause`. Repeatable.",
             rich_help_panel=_CONSENT,
         ),
     ] = None,
 ) -> None:
-    """Go on where a run was left, from its folder alone; what closed a gate is tried again."""
+    """Go on where a run was left, from its folder alone; what closed a gate is tried again.
+
+    What was running when it was left is settled first, open questions are asked again, and the
+    waiting room opens again. Without a terminal, a doubt that only a person can settle is listed,
+    and the run stays paused (exit 6).
+    """
     from outagekit.cli.places import find_places
     from outagekit.cli.prepare import open_access
     from outagekit.cli.running import resume_run, tell_ending

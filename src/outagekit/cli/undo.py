@@ -57,7 +57,10 @@ def undo(
         ),
     ] = None,
 ) -> None:
-    """Take back what a run changed, in reverse order and in waves, as a run of its own."""
+    """Take back what a run changed, in reverse order and in waves, as a run of its own.
+
+    What cannot be taken back (no undo, failed half way, perhaps never done) is named first.
+    """
     from outagekit.cli.places import find_places
     from outagekit.cli.run import begin_run
     from outagekit.cli.taken_up import desk_of, find_left

@@ -128,7 +128,7 @@ def _resumed(event: RunResumed) -> Words:
 
 def _stopping(event: RunStopping) -> Words:
     running = count(event.running, "running step")
-    who = f"{event.who}: " if event.who else ""
+    who = f"{event.who}: " if event.who and event.who not in event.why else ""
     return Words(ORDINARY, f"{who}{event.why}: {running} may end, nothing else begins")
 
 

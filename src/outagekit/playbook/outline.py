@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from outagekit.playbook.model import (
+    Action,
+    Approve,
     Fetch,
+    Manual,
     Playbook,
     Push,
+    Reboot,
     RunScript,
     Script,
     Step,
@@ -15,7 +19,7 @@ from outagekit.playbook.model import (
     WaitScript,
     WaitTcp,
 )
-from outagekit.text import visible, visible_line
+from outagekit.text import duration, visible, visible_line
 
 _MARGIN = "    "
 
@@ -53,12 +57,28 @@ def _action(step: Step) -> Iterator[str]:
         case Push(file=file, to=to, content=content):
             yield f"{_MARGIN}push {visible_line(file)} ({len(content)} bytes) to {visible_line(to)}"
         case other:
-            yield f"{_MARGIN}{type(other).__name__.lower()}"
+            yield from _without_script(other)
+
+
+def _without_script(action: Action) -> Iterator[str]:
+    name = f"{_MARGIN}{type(action).__name__.lower()}"
+    match action:
+        case Approve(text=text) | Manual(text=text):
+            yield f"{name}:"
+            yield from _lines(text)
+        case Reboot(within_s=within_s):
+            yield f"{name}, back within {duration(within_s)}"
+        case _:
+            yield name
 
 
 def _script(part: str, script: Script) -> Iterator[str]:
     for code in script.variants:
         source = f" {visible_line(code.file)}" if code.file else ""
         yield f"{_MARGIN}{part} ({code.language}{source}):"
-        for line in visible(code.text.rstrip("\n")).splitlines():
-            yield f"{_MARGIN}  | {line}"
+        yield from _lines(code.text)
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in visible(text.rstrip("\n")).splitlines():
+        yield f"{_MARGIN}  | {line}"
