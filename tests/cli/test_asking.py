@@ -705,7 +705,9 @@ def test_what_is_typed_while_the_picture_stands_moves_nothing_on_the_terminal(pt
         view.pause(typed=True)
         assert not any(row for row in terminal.rows)
         view.resume()
+        os.write(master, b"rm -r important\n")
     assert echoes()
+    assert TerminalKeys(slave).line(0.02) is None  # nor is it left for the shell to run
 
 
 def test_a_terminal_that_showed_nothing_before_shows_nothing_after(pty, monkeypatch):

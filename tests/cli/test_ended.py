@@ -26,7 +26,7 @@ from outagekit.run.traces import traces_of
 from outagekit.run.undoing import undo_plan
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.driver import succeed
-from outagekit.testing.runs import Ran, fail, lose, refuse
+from outagekit.testing.runs import Ran, fail, lose, refuse, scripted
 
 ANY = Gate("0", "100%", "100%", "100%")
 LOG = Path("/state/log.jsonl")
@@ -252,11 +252,45 @@ def test_who_is_in_the_waiting_room_came_back_or_did_not_is_told(tmp_path):
     lines = told(ran)
     at = lines.index("In the waiting room: 1 endpoint")
     assert lines[at + 1 : at + 3] == ["    acme/pos-03", "  -> resume opens it again, for 10 min"]
-    assert "Came back from the waiting room: 1 endpoint, 1 of them to a good end" in lines
+    assert "Came back from the waiting room: 1 endpoint, 1 of them to a good end so far" in lines
     assert "  1  not finished  1 in the waiting room" in lines
     found = document(ran)
     assert found["parked"] == ["acme/pos-03"]
     assert {e["endpoint"]: e["returned"] for e in found["endpoints"]}["acme/pos-02"] == 1
+
+
+def test_a_gate_names_those_it_has_counted_and_nobody_else(tmp_path):
+    """Who came back too late for a wave and went away in doubt is in no count of its gate."""
+    answer = scripted(
+        {
+            "pos-06 look": [refuse, succeed],
+            "pos-06 mend": lose,
+            "pos-06 mend probe": refuse,
+            "pos-02 mend": lose,
+            "pos-02 mend probe": refuse,
+        }
+    )
+
+    def prepare(ran):
+        submit = ran.driver.submit
+
+        def spy(order):
+            submit(order)
+            if is_at(order, "mend", "pos-01"):
+                ran.driver.come_back("acme/pos-06")
+
+        ran.driver.submit = spy
+
+    gate = Gate("0", "100%", "100%", "0")
+    rollout = Rollout(waves=("1", "50%", "100%"), waiting_room_s=600, gate=gate)
+    plan = plan_of([read("look"), undoable("mend")], on=6, rollout=rollout)
+    ran = Ran(plan, tmp_path, answer, prepare=prepare)
+    doubtful = {e for e, p in ran.ending.state.progress.items() if p.doubt is not None}
+    assert doubtful == {"acme/pos-02", "acme/pos-06"}
+    lines = told(ran)
+    at = next(i for i, line in enumerate(lines) if line.startswith("  1  unknown      at most 0"))
+    assert lines[at + 1] == "     acme/pos-02"
+    assert "  -> once the gate is open, resume opens it again, for 10 min" in lines
 
 
 def test_who_did_not_come_back_in_time_is_named(tmp_path):

@@ -292,6 +292,39 @@ def test_the_room_is_open_for_an_endpoint_once_however_often_it_comes_and_goes(t
     assert ran.ending.exit_code == 4
 
 
+class Counted(dict):
+    """Counts how often somebody looks at all of it."""
+
+    looks = 0
+
+    def values(self):
+        self.looks += 1
+        return super().values()
+
+
+def looks_at_everybody(tmp_path, number):
+    """Return how often a run looked at all endpoints in which so many come back."""
+    room = Room(*range(2, number + 1))
+
+    def prepare(ran):
+        room.prepare(ran)
+        state = ran.coordinator._state
+        state.progress = Counted(state.progress)
+
+    def at_idle():
+        room.back(*sorted(room.away))
+
+    room.at_idle = at_idle
+    plan = roomy(on=number)
+    ran = Ran(plan, tmp_path, room.answer, prepare=prepare, clock=FakeClock())
+    assert ran.ending.exit_code == 0
+    return ran.ending.state.progress.looks
+
+
+def test_each_one_that_comes_back_costs_no_look_at_all_the_others(tmp_path):
+    assert looks_at_everybody(tmp_path / "few", 10) == looks_at_everybody(tmp_path / "many", 40)
+
+
 def test_one_whose_port_answers_and_nothing_else_is_left_alone_longer_each_time(tmp_path):
     clock, delays = FakeClock(), []
     answer = scripted({"pos-02 mend": refuse})

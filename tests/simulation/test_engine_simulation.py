@@ -413,7 +413,7 @@ def check_sums(sums):
         assert each.holds == good
 
 
-def check_counts(simulation):
+def check_counts(simulation):  # noqa: C901  (one walk over everything that can happen)
     """A judgement counts everybody of its wave who failed or is unknown, whatever else it counts.
 
     Counted are those who certainly are of the wave: who began a change in it for the first time,

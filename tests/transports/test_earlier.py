@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,8 @@ def begin(given, env=None):
     process.stdin.write(given.stdin.decode())
     process.stdin.close()
     process.stdin = None
+    while Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"env"):
+        time.sleep(0.005)
     return process
 
 

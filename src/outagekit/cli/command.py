@@ -64,9 +64,13 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         _FROM_ENVIRONMENT.set(_set_by_variables(given.pop(_CONTEXT), given))
-        named_state.set(None if came_from_environment("state_dir") else given.get("state_dir"))
-        with _Guard(given):
-            function(**_gather(given, groups))  # type: ignore[call-arg]  # Typer checks them
+        typed = not came_from_environment("state_dir")
+        former = named_state.set(given.get("state_dir") if typed else None)
+        try:
+            with _Guard(given):
+                function(**_gather(given, groups))  # type: ignore[call-arg]  # Typer checks them
+        finally:
+            named_state.reset(former)
 
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}

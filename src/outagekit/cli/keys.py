@@ -174,7 +174,10 @@ else:
             self.is_off = self.is_off or self._set(on=False)
 
         def on(self) -> None:
-            """Show what is typed again, if it was turned off here."""
+            """Show what is typed again, if it was turned off here; what nobody saw is forgotten.
+
+            Else it would answer a question, or be a command of the shell.
+            """
             if self.is_off:
                 self._set(on=True)
             self.is_off = False
@@ -188,6 +191,8 @@ else:
                 if bool(modes[3] & termios.ECHO) == on:
                     return False
                 modes[3] ^= termios.ECHO
+                if on:
+                    termios.tcflush(self._descriptor, termios.TCIFLUSH)
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
             except termios.error:
                 return False

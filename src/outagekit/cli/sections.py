@@ -113,11 +113,15 @@ def room_lines(state: State, *, resumable: bool = True) -> Iterator[Text]:
         yield Text(f"In the waiting room: {size}", _WARNS)
         yield Text(f"    {names_text(there)}", "dim")
         if resumable:
-            yield Text(f"  -> resume opens it again, for {wait}", "italic")
+            # Behind a closed gate nobody is waited for: whoever closed it is tried once more.
+            first = "once the gate is open, " if state.closed_gate else ""
+            yield Text(f"  -> {first}resume opens it again, for {wait}", "italic")
     if back:
         good = sum(is_good(each, state.plan) for each in back)
         size = count(len(back), "endpoint")
-        yield Text(f"Came back from the waiting room: {size}, {good} of them to a good end")
+        so_far = "" if state.closed else " so far"
+        came = f"Came back from the waiting room: {size}"
+        yield Text(f"{came}, {good} of them to a good end{so_far}")
     if lost:
         yield Text(f"Did not come back in time: {count(len(lost), 'endpoint')}", _WARNS)
         yield Text(f"    {names_text(lost)}", "dim")

@@ -12,8 +12,7 @@ from outagekit.events import EndState, FailureKind
 from outagekit.playbook.model import Code
 from outagekit.run.orders import Order
 from outagekit.run.state import CANNOT_CHECK
-from outagekit.run.work import End, Work, judged, unsuccessful
-from outagekit.transports.earlier import after_earlier, still_runs
+from outagekit.run.work import End, Work, unsuccessful
 
 _PROBE_S: Final = 60.0
 """What a look at a step that was done before may take."""
@@ -70,11 +69,10 @@ def _judged_alone(work: Work, part: str, code: Code, limit_s: float) -> bool | E
     left_s = order.timeout_s
     while True:
         wait_s = min(left_s, _ROUND_S)
-        alone = after_earlier(code, order.step, wait_s)
-        outcome = work.command(part, alone, limit_s=wait_s + limit_s)
+        said = work.judge_alone(part, code, wait_s=wait_s, limit_s=limit_s)
         left_s -= wait_s
-        if not still_runs(outcome):
-            return judged(part, outcome)
+        if said is not None:
+            return said
         if left_s <= 0 or work.bench.cancelled.is_set():
             detail = f"what was begun before still runs there after {order.timeout_s:g} s more"
             return End(EndState.UNKNOWN, FailureKind.TIMEOUT, detail)

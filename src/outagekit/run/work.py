@@ -18,6 +18,7 @@ from outagekit.evidence import EvidenceStore
 from outagekit.playbook.model import Code
 from outagekit.run.orders import Order, Part, Report, Stream
 from outagekit.text import visible_line
+from outagekit.transports.earlier import after_earlier, still_runs
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
 from outagekit.transports.protocol import (
     Captured,
@@ -87,6 +88,14 @@ class Work:
     def judge(self, part: str, code: Code, *, limit_s: float | None = None) -> bool | End:
         """Return what a check or verify says, or the end it means that it says nothing."""
         return judged(part, self.command(part, code, limit_s=limit_s))
+
+    def judge_alone(
+        self, part: str, code: Code, *, wait_s: float, limit_s: float
+    ) -> bool | End | None:
+        """Judge once no earlier try of the step runs there; None: after `wait_s` one still does."""
+        alone = after_earlier(code, self.order.step, wait_s)
+        outcome = self.command(part, alone, limit_s=wait_s + limit_s)
+        return None if still_runs(outcome) else judged(part, outcome)
 
     def identify(self, limit_s: float, *, report: bool) -> Identity | Failure:
         """Ask the machine which one it is, on which boot; `sent` of a failure is never true."""
