@@ -138,6 +138,19 @@ def test_what_is_to_be_pasted_finds_the_run_again(call, lab):
     assert call(*shlex.split(pasted.partition("outagekit ")[2])).code == 0
 
 
+def test_what_a_drill_of_a_playbook_from_outside_offers_can_be_pasted(call, lab, tmp_path):
+    book = tmp_path / "elsewhere" / "other.yaml"
+    book.parent.mkdir()
+    book.write_text("outagekit: 1\ntitle: Look\ntargets: os:linux\nsteps: [{sh: x, risk: read}]\n")
+    state = ("--state-dir", "state")
+    assert call("playbooks", "trust", str(book), "--yes", *state).code == 0
+    ended = call("drill", str(book), "-n", "2", "--faults", "none", *state)
+    assert ended.code == 0, ended.err
+    rows = [row for row in ended.err.splitlines() if row.startswith("next: ")]
+    pasted = next(row for row in rows if "playbooks show" in row)
+    assert call(*shlex.split(pasted.partition("outagekit ")[2])).code == 0
+
+
 def test_log_list_says_which_runs_were_no_real_ones(call, lab):
     call("run", "mend", "--all-clients", "--dry-run", "--state-dir", "state")
     call("drill", "mend", "-n", "2", "--faults", "none", "--state-dir", "state")

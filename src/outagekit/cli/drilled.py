@@ -36,6 +36,7 @@ def run_drill(
     """Run the fleet's playbook over it, judge the run, tell, and exit with 0 or 3."""
     from outagekit.cli.document import counts_document
     from outagekit.cli.ending import summary
+    from outagekit.cli.onward import playbook_words
     from outagekit.cli.running import resume_run, run_plan, verdict_text
     from outagekit.lab.rehearsal import rehearse
     from outagekit.run.replay import recorded
@@ -72,12 +73,10 @@ def run_drill(
         desk.screen.say("the drill was stopped, so there is no score")
     else:
         tell_score(desk, score)
+    named = playbook_words(plan.playbook, {})
+    show = [f"outagekit playbooks show {named[0]}"] if named else []
     desk.screen.next(
-        [
-            f"outagekit log show {over.run}",
-            "outagekit init my-workspace",
-            f"outagekit playbooks show {plan.playbook.name}",
-        ]
+        [f"outagekit log show {over.run}", "outagekit init my-workspace", *show],
     )
     if stopped:
         raise typer.Exit(over.ending.exit_code)
