@@ -27,7 +27,13 @@ ROOMS = (
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms.split()}
 NO_ROOM = {"__init__", "testing"}
 """The package itself holds its version; `testing` may import anything."""
-REACH_TRANSPORTS = {"run.dispatch", "run.lanes", "run.execute", "run.work", "run.detached"}
+EXECUTING = "run.executing."
+"""Of `run`, only what carries out orders reaches transports; the others know their values."""
+ENGINE = "run.engine."
+"""The pure core: no clock, no thread, no chance, and nothing of the run around it."""
+IMPURE = frozenset(
+    ["time", "datetime", "threading", "queue", "random", "secrets", "os", "socket", "pathlib"]
+)
 _HEAVY = "paramiko winrm httpx pydantic jinja2 keyring rich typer yaml cryptography requests"
 HEAVY = frozenset(_HEAVY.split())
 
@@ -93,14 +99,21 @@ def imports_of(folder: Path, package: str = "outagekit") -> dict[str, set[str]]:
 def allowed(importer: str, imported: str) -> bool:
     room, other = (name.partition(".")[0] for name in (importer, imported))
     if room in {"testing", other} or other == "__init__":
-        return True
+        return allowed_within(importer, imported)
     if {room, other} & {"testing", "__init__"} or RANK.get(other, 99) >= RANK.get(room, 99):
         return False
     if room == "review" and other == "run":
-        return imported == "run.state"
+        return imported == "run.engine.state"
     if room == "run" and other == "transports":
-        return imported == "transports.protocol" or importer in REACH_TRANSPORTS
+        return imported == "transports.protocol" or importer.startswith(EXECUTING)
     return True
+
+
+def allowed_within(importer: str, imported: str) -> bool:
+    """Inside a room everything goes, but the engine knows no more than itself and messages."""
+    if not importer.startswith(ENGINE) or not imported.startswith("run."):
+        return True
+    return imported.startswith(ENGINE) or imported in {"run.orders", "run.wishes"}
 
 
 def forbidden_edges(graph: dict[str, set[str]]) -> list[str]:
@@ -138,11 +151,18 @@ def tree(tmp_path):
     """Returns a function that writes files and says which edges are wrong and which turn round."""
 
     def judge(**files: str) -> tuple[list[str], list[str]]:
-        for name in ("text", "events", "plan.model", "run.state", "run.lanes", "transports.ssh"):
+        for name in (
+            "text",
+            "events",
+            "plan.model",
+            "run.engine.state",
+            "run.executing.lanes",
+            "transports.ssh",
+        ):
             files.setdefault(name, "")
         for name, content in files.items():
             path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.joinpath("__init__.py").touch()
             path.write_text(content)
         graph = imports_of(tmp_path)
@@ -163,10 +183,10 @@ def tree(tmp_path):
             "plan.model",
         ),
         ("text", "if a:\n    ...\nelse:\n    import outagekit.events", "events"),
-        ("plan.build", "from ..run import state", "run.state"),
+        ("plan.build", "from ..run.engine import state", "run.engine.state"),
         ("plan.build", "from outagekit.testing.clock import FakeClock", "testing.clock"),
-        ("review.query", "from outagekit.run import lanes", "run.lanes"),
-        ("run.decide", "from outagekit.transports import ssh", "transports.ssh"),
+        ("review.query", "from outagekit.run.executing import lanes", "run.executing.lanes"),
+        ("run.engine.decide", "from outagekit.transports import ssh", "transports.ssh"),
         ("log.reader", "from outagekit.transports.ssh import X", "transports.ssh"),
         ("lab.fleet", "import outagekit.cli.app", "cli.app"),
     ],
@@ -181,16 +201,16 @@ def test_a_forbidden_import_is_found(tree, importer, line, imported):
     [
         ("plan.build", "from outagekit.plan.model import X\nfrom . import model\nimport outagekit"),
         ("plan.build", "from outagekit import text, __version__\nfrom ..text import visible"),
-        ("review.query", "from outagekit.run.state import fold"),
-        ("run.lanes", "from outagekit.transports import ssh"),
-        ("run.decide", "from outagekit.transports.protocol import Failure"),
+        ("review.query", "from outagekit.run.engine.state import fold"),
+        ("run.executing.lanes", "from outagekit.transports import ssh"),
+        ("run.engine.decide", "from outagekit.transports.protocol import Failure"),
         (
             "text",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import outagekit.plan.model",
         ),
         ("text", "import typing\nif typing.TYPE_CHECKING:\n    import outagekit.plan.model"),
         ("testing.fleet", "from outagekit.run import lanes\nimport outagekit.plan.model"),
-        ("cli.app", "import outagekit.run.lanes"),
+        ("cli.app", "import outagekit.run.executing.lanes"),
     ],
 )
 def test_an_import_that_goes_the_right_way_is_accepted(tree, importer, line):
@@ -237,3 +257,17 @@ def test_the_command_line_starts_without_what_only_some_commands_need():
 
 def test_the_check_of_loaded_modules_can_fail():
     assert loaded_by("outagekit", "yaml") == {"yaml"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "run" / "engine").glob("*.py")), ids=lambda path: path.stem
+)
+def test_the_engine_has_no_clock_no_threads_and_no_chance(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    assert not found & IMPURE

@@ -17,10 +17,10 @@ from outagekit.cli.render import json_text
 from outagekit.events import ApprovalGiven, EndState, FailureKind, StepId
 from outagekit.inventory.select import parse
 from outagekit.playbook.model import Approve, Gate, Manual, Reboot, Rollout, Step, WaitTcp
+from outagekit.run.engine.situation import Bounds
 from outagekit.run.opening import Beginning, Resumption
 from outagekit.run.orders import Finished
 from outagekit.run.replay import recorded
-from outagekit.run.situation import Bounds
 from outagekit.run.surroundings import Ending
 from outagekit.run.traces import traces_of
 from outagekit.run.undoing import undo_plan

@@ -26,8 +26,8 @@ from outagekit.events import (
 from outagekit.inventory.model import Endpoint
 from outagekit.log.verify import Verdict
 from outagekit.playbook.model import Param
-from outagekit.run.fold import fold
-from outagekit.run.state import begin
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.state import begin
 from outagekit.run.surroundings import Ending
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.records import RUN, records

@@ -37,9 +37,9 @@ from outagekit.events import (
     WaveStopped,
 )
 from outagekit.playbook.model import Gate, Manual, Rollout
-from outagekit.run import mending
-from outagekit.run.fold import fold
-from outagekit.run.state import begin
+from outagekit.run.engine import mending
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.state import begin
 from outagekit.testing.builders import plan_of, read, step
 from outagekit.testing.records import RUN, Story, records
 

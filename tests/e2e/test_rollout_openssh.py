@@ -84,7 +84,7 @@ def test_a_person_goes_past_a_gate_and_the_bad_one_stays_as_it_is(acme):
 
 def test_a_script_that_outlives_its_connection_is_waited_for_and_not_done_twice(acme):
     site = acme(1)
-    site.playbook(slow(takes=1.5))
+    site.playbook(slow(takes=1))
     running = site.begin_run()
     site.machines[0].cut_off()
     ended = site.end(running)
@@ -107,7 +107,7 @@ def test_a_script_that_died_with_its_connection_is_done_again(acme):
 def test_a_script_that_goes_on_after_its_time_is_unknown_until_it_is_over(acme):
     site = acme(1)
     # A server that passes no signal on, as OpenSSH does for root.
-    site.playbook(slow(takes="4 & trap '' TERM; wait $!", timeout="1s"))
+    site.playbook(slow(takes="3.5 & trap '' TERM; wait $!", timeout="1s"))
     ended = site.run()
     assert (ended.code, ended.ends) == (5, {"pc-1": ("unknown", "timeout")}), ended
     assert "still runs there" in ended.err
@@ -119,7 +119,7 @@ def test_a_script_that_goes_on_after_its_time_is_unknown_until_it_is_over(acme):
 
 def test_after_a_kill_of_our_process_a_resume_waits_for_what_still_runs(acme):
     site = acme(2)
-    site.playbook(slow(takes=2))
+    site.playbook(slow(takes=1.5))
     running = site.begin_run()
     for machine in site.machines:
         machine.wait_for("session")
@@ -341,13 +341,13 @@ def test_a_machine_that_does_not_restart_is_not_back(acme, tmp_path):
 
 
 def test_a_line_cut_in_the_middle_of_a_step_ends_in_time_and_is_settled_later(far):
-    far.playbook(slow(takes=0.5, timeout="2s"))
+    far.playbook(slow(takes=0.3, timeout="1s"))
     running = far.begin_run()
     far.machines[0].wait_for("session")
     far.cable.cut()
     began_s = time.monotonic()
     ended = far.end(running)
-    assert time.monotonic() - began_s < 2 + 3 + 10 + 5
+    assert time.monotonic() - began_s < 1 + 3 + 10 + 5
     assert (ended.code, ended.ends) == (5, {"pc-1": ("unknown", "timeout")}), ended
     far.cable.mend()
     ended = far.resume()
@@ -356,7 +356,7 @@ def test_a_line_cut_in_the_middle_of_a_step_ends_in_time_and_is_settled_later(fa
 
 
 def test_a_connection_a_firewall_forgot_does_not_stand_for_its_endpoint(far):
-    far.playbook(slow(takes=0.5, timeout="2s"))
+    far.playbook(slow(takes=0.3, timeout="1s"))
     running = far.begin_run()
     far.machines[0].wait_for("session")
     far.cable.forget()

@@ -8,7 +8,7 @@ from outagekit.lab.drill import Tempo, drill_answers, drill_plan, rehearsed, sco
 from outagekit.lab.fleet import Fleet
 from outagekit.lab.score import Case
 from outagekit.playbook.model import Approve, Manual, Reboot, Retry, Rollout, WaitScript
-from outagekit.run.state import Doubt, StepEnd, begin
+from outagekit.run.engine.state import Doubt, StepEnd, begin
 
 
 def test_waiting_is_divided_by_the_speed(book, step):

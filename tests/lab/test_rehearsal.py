@@ -24,8 +24,8 @@ from outagekit.lab.rehearsal import PAST_GATE, rehearse
 from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 from outagekit.playbook.model import Drill, DrillStep, Manual, Reboot, Rollout
-from outagekit.run import reboot
 from outagekit.run.conduct import Setting, conduct, conduct_on
+from outagekit.run.executing import reboot
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
 from outagekit.transports.trust import TrustStore

@@ -48,10 +48,10 @@ from outagekit.inventory.model import Site
 from outagekit.log.record import decode_line
 from outagekit.playbook.model import Approve, Gate, Manual, Retry, Rollout
 from outagekit.run.coordinator import Coordinator
-from outagekit.run.fold import fold
-from outagekit.run.rollout import sums_at_gate
-from outagekit.run.situation import Bounds
-from outagekit.run.state import begin
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.rollout import sums_at_gate
+from outagekit.run.engine.situation import Bounds
+from outagekit.run.engine.state import begin
 from outagekit.run.surroundings import Surroundings
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.clock import FakeClock

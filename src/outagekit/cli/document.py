@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from outagekit.events import RunId
     from outagekit.plan.model import Plan
-    from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.engine.state import Progress, State, StepEnd
     from outagekit.run.surroundings import Ending
 
 

@@ -23,7 +23,7 @@ from outagekit.cli.sections import (
 from outagekit.cli.tally import ENDING, without_place
 from outagekit.events import WORST_FIRST, EndState, FailureKind
 from outagekit.playbook.model import RunScript
-from outagekit.run.questions import DRY_RUN_ASKS_NOBODY
+from outagekit.run.engine.questions import DRY_RUN_ASKS_NOBODY
 from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from outagekit.events import RunId, StepId
     from outagekit.plan.model import Plan
-    from outagekit.run.state import Progress, StepEnd
+    from outagekit.run.engine.state import Progress, StepEnd
     from outagekit.run.surroundings import Ending
 
 _MEANING: Final[dict[EndState, str]] = {

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.cli.saying import short_run
 from outagekit.events import EndState, FailureKind
-from outagekit.run.state import BAD
+from outagekit.run.engine.state import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
-    from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.engine.state import Progress, State, StepEnd
     from outagekit.run.surroundings import Ending
 
 _MAX_COMMANDS: Final = 3

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from outagekit.events import EndState
-from outagekit.run.rollout import sums_at_gate
-from outagekit.run.spread import STRAGGLERS
-from outagekit.run.state import BAD, CANNOT_CHECK, RANK
+from outagekit.run.engine.rollout import sums_at_gate
+from outagekit.run.engine.spread import STRAGGLERS
+from outagekit.run.engine.state import BAD, CANNOT_CHECK, RANK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from outagekit.events import EndpointId, GateSum, StepId
     from outagekit.plan.model import Plan, Stage
-    from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.engine.state import Progress, State, StepEnd
 
 Waiting = Literal[
     "", "not begun", "not changed", "half way", "in the waiting room", "in doubt", "for a person"

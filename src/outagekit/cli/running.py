@@ -11,8 +11,8 @@ import typer
 
 from outagekit.errors import LogDamaged
 from outagekit.run.conduct import Conducted, Setting, conduct, conduct_on
-from outagekit.run.lanes import LaneLimits
-from outagekit.run.situation import Bounds
+from outagekit.run.engine.situation import Bounds
+from outagekit.run.executing.lanes import LaneLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from outagekit.events import Record, RunId
     from outagekit.log.subscribers import OnRecords
     from outagekit.plan.model import Plan
-    from outagekit.run.lanes import Connect
+    from outagekit.run.executing.lanes import Connect
     from outagekit.run.opening import Beginning, Resumption
     from outagekit.run.replay import Recorded
 

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.cli.render import json_text
-from outagekit.run.state import CANNOT_CHECK
+from outagekit.run.engine.state import CANNOT_CHECK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from outagekit.cli.outcome import ClosedGate
     from outagekit.events import EndpointId, GateSum, StepId
-    from outagekit.run.state import Progress, State, StepEnd
+    from outagekit.run.engine.state import Progress, State, StepEnd
 
 _MAX_CLIENTS: Final = 3
 _MAX_NAMES: Final = 5

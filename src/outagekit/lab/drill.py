@@ -25,7 +25,7 @@ from outagekit.playbook.model import (
     WaitScript,
     WaitTcp,
 )
-from outagekit.run.state import Progress, State
+from outagekit.run.engine.state import Progress, State
 
 DRILL: Final = "drill"
 """Who answers a rehearsal's questions where nobody else is there."""

@@ -12,11 +12,11 @@ from outagekit.events import RunId
 from outagekit.log.subscribers import OnRecords
 from outagekit.plan.model import Plan
 from outagekit.run.coordinator import Coordinator
+from outagekit.run.engine.situation import Bounds
+from outagekit.run.executing.lanes import Connect, LaneLimits, Lanes
 from outagekit.run.inbox import Inbox
-from outagekit.run.lanes import Connect, LaneLimits, Lanes
 from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resume_run
 from outagekit.run.signals import StopRequests, signals_to
-from outagekit.run.situation import Bounds
 from outagekit.run.surroundings import Ending, Surroundings
 from outagekit.run.wishes import AnyWish
 

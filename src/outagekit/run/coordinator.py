@@ -32,12 +32,21 @@ from outagekit.events import (
     StepInDoubt,
     StepTidied,
 )
-from outagekit.run.commands import Command, Start
-from outagekit.run.decide import decide
 from outagekit.run.dispatch import Driver
-from outagekit.run.facts import end_event, found_event, part_event
-from outagekit.run.fold import fold
-from outagekit.run.hearing import events_of
+from outagekit.run.engine.commands import Command, Start
+from outagekit.run.engine.decide import decide
+from outagekit.run.engine.facts import end_event, found_event, part_event
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.hearing import events_of
+from outagekit.run.engine.ordering import make_order, target_of
+from outagekit.run.engine.situation import Bounds, Situation
+from outagekit.run.engine.state import State
+from outagekit.run.engine.taking_up import (
+    left_behind,
+    settled_events,
+    still_running,
+    watch_delay_s,
+)
 from outagekit.run.orders import (
     Answers,
     Finished,
@@ -46,18 +55,8 @@ from outagekit.run.orders import (
     Report,
     Stream,
     Tidied,
-    make_order,
-    target_of,
 )
-from outagekit.run.situation import Bounds, Situation
-from outagekit.run.state import State
 from outagekit.run.surroundings import Appended, Ending, Log, Surroundings
-from outagekit.run.taking_up import (
-    left_behind,
-    settled_events,
-    still_running,
-    watch_delay_s,
-)
 from outagekit.run.wishes import AnyWish, Heard, StopWish
 from outagekit.text import count, head_and_tail
 

@@ -29,11 +29,11 @@ from outagekit.log.subscribers import OnRecords
 from outagekit.log.writer import LogWriter
 from outagekit.plan.model import Plan
 from outagekit.plan.store import freeze
-from outagekit.run.fold import fold
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.rollout import sums_at_gate
+from outagekit.run.engine.state import State, begin
 from outagekit.run.inbox import user_name
 from outagekit.run.replay import Recorded, recorded
-from outagekit.run.rollout import sums_at_gate
-from outagekit.run.state import State, begin
 
 _RECORD_BYTES = 2048
 """What a step leaves in the log for one endpoint, generously."""

@@ -12,17 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from outagekit.events import AttemptId, EndpointId, EndState, FailureKind, Purpose, StepId
-from outagekit.inventory.model import Endpoint
-from outagekit.plan.model import Plan
 from outagekit.playbook.model import (
     AnyAction,
     Code,
-    RunScript,
-    Script,
     ValueType,
-    WaitScript,
 )
-from outagekit.run.commands import Start
 from outagekit.transports.protocol import Target
 
 
@@ -132,45 +126,3 @@ class Settled(Message, frozen=True):
 
     kind: Literal["never_started", "running", "outcome", "no_record"]
     outcome: Finished | None = None
-
-
-def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
-    """Return the order for a step that begins on an endpoint of the plan.
-
-    Of every script only the variant for the endpoint's system goes into the order; a plan holds
-    one for each of its endpoints.
-    """
-    step = start.step
-
-    def variant(script: Script | None) -> Code | None:
-        return script.for_os(endpoint.os) if script else None
-
-    action: AnyAction = step.action
-    if isinstance(action, RunScript | WaitScript):
-        chosen = variant(action.script)
-        action = msgspec.structs.replace(action, script=Script((chosen,) if chosen else ()))
-    return Order(
-        attempt=start.attempt,
-        target=target_of(plan, endpoint),
-        purpose=start.purpose,
-        step=step.id,
-        action=action,
-        check=variant(step.check),
-        verify=variant(step.verify),
-        verify_wants=step.verify_wants,
-        undo=variant(step.undo),
-        detach=start.detach,
-        changes=step.changes,
-        values=dict(start.values),
-        result=step.result,
-        timeout_s=step.timeout_s,
-    )
-
-
-def target_of(plan: Plan, endpoint: Endpoint) -> Target:
-    """Return an endpoint of the plan with what is needed to reach it."""
-    return Target(
-        endpoint=endpoint,
-        credential=plan.credential_of(endpoint),
-        site=plan.site_of(endpoint),
-    )

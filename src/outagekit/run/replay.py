@@ -13,8 +13,8 @@ from outagekit.log.file import read_frozen
 from outagekit.log.folder import find_run
 from outagekit.log.reader import read_records
 from outagekit.plan.store import thaw
-from outagekit.run.fold import fold
-from outagekit.run.state import State, begin
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.state import State, begin
 from outagekit.text import closest
 
 _FROZEN = ("plan.json", "inventory.json")

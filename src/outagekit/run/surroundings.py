@@ -9,7 +9,7 @@ from typing import Protocol
 
 from outagekit.errors import LogUnwritable
 from outagekit.events import AnyEvent, Record
-from outagekit.run.state import State
+from outagekit.run.engine.state import State
 from outagekit.run.wishes import Heard
 
 

@@ -25,11 +25,11 @@ from outagekit.events import (
 from outagekit.plan.model import Plan
 from outagekit.playbook.expressions import ExpressionProblem
 from outagekit.playbook.model import RESERVED_NAMES, RunScript, Step
-from outagekit.run.fold import fold
-from outagekit.run.mending import proves_contact
+from outagekit.run.engine.fold import fold
+from outagekit.run.engine.mending import proves_contact
+from outagekit.run.engine.state import Progress, State, StepEnd, begin
+from outagekit.run.engine.values import step_values
 from outagekit.run.replay import Recorded
-from outagekit.run.state import Progress, State, StepEnd, begin
-from outagekit.run.values import step_values
 
 Standing = Literal["changed", "unknown", "failed", "taken_back"]
 """What a changing step has left on an endpoint. `changed`: it was done there and still is;

@@ -13,9 +13,9 @@ from outagekit.log import writer
 from outagekit.log.reader import read_records
 from outagekit.plan.model import Plan
 from outagekit.run.coordinator import Coordinator
+from outagekit.run.engine.situation import Bounds
 from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resume_run
 from outagekit.run.orders import Finished, Order
-from outagekit.run.situation import Bounds
 from outagekit.run.surroundings import Surroundings
 from outagekit.run.wishes import Answer as Wish
 from outagekit.testing.clock import FakeClock

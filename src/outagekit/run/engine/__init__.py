@@ -1,0 +1,1 @@
+"""The pure core of a run: what its records lead to, and what should happen next."""
