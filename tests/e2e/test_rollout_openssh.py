@@ -107,7 +107,7 @@ def test_a_script_that_died_with_its_connection_is_done_again(acme):
 def test_a_script_that_goes_on_after_its_time_is_unknown_until_it_is_over(acme):
     site = acme(1)
     # A server that passes no signal on, as OpenSSH does for root.
-    site.playbook(slow(takes="3.5 & trap '' TERM; wait $!", timeout="1s"))
+    site.playbook(slow(takes="6 & trap '' TERM; wait $!", timeout="1s"))
     ended = site.run()
     assert (ended.code, ended.ends) == (5, {"pc-1": ("unknown", "timeout")}), ended
     assert "still runs there" in ended.err

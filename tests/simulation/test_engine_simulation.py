@@ -19,6 +19,7 @@ from outagekit.errors import LogUnwritable
 from outagekit.events import (
     ApprovalAsked,
     ApprovalGiven,
+    EndpointExpired,
     EndpointParked,
     EndpointReturned,
     EndState,
@@ -288,16 +289,25 @@ def check_bounds(simulation):
 
 
 def check_order(simulation):
-    """Attempt numbers rise, nobody takes two steps at once, stages follow each other."""
-    numbers, running, stage = Counter(), {}, 0
+    """Attempt numbers rise, nobody takes two steps at once, stages follow each other.
+
+    Who did not come back in its time takes no step any more, except what always happens.
+    """
+    always = {each.id for each in simulation.plan.steps if each.always}
+    numbers, running, stage, expired = Counter(), {}, 0, set()
     for event in simulation.events:
         match event:
+            case RunResumed():
+                expired.clear()
+            case EndpointExpired():
+                expired.add(event.endpoint)
             case StageOpened():
                 assert event.stage > stage
                 stage = event.stage
             case StepStarted():
                 key = (event.endpoint, event.step)
                 assert event.endpoint not in running
+                assert event.endpoint not in expired or event.step in always
                 assert event.number > numbers[key]
                 numbers[key] = event.number
                 running[event.endpoint] = event.attempt

@@ -79,8 +79,7 @@ class Tally(Counts):
         self.resumed = False
         self.parked: dict[EndpointId, int] = {}
         """Endpoint in the waiting room -> monotonic ns at which it is given up."""
-        self.returned = 0
-        self.expired = 0
+        self.returned = self.expired = 0
         self.questions: dict[str, Question] = {}
         """Open ones, oldest first."""
         self.since_ns: int | None = None
@@ -151,7 +150,7 @@ class Tally(Counts):
 
     def _begin_life(self, record: Record) -> None:
         """Carry deadlines over to another clock; what ran when the last life ended is in doubt."""
-        # The same rule as the run's: time stands still over a wall clock that was set back.
+        # As for the run: time stands still over a wall clock that was set back.
         epoch_ns = max(moment_ns(record.at), self._latest_ns) - record.mono
         later_ns = self._epoch_ns - epoch_ns if self._life else 0
         self._life, self._epoch_ns = record.life, epoch_ns
@@ -234,11 +233,13 @@ class Tally(Counts):
             wave.phase, wave.until_ns = "baking", record.mono + event.for_ms * _MS_NS
 
     def _judge(self, event: WaveJudged | WaveStopped, _record: Record) -> None:
-        wave = self._wave(event.stage, event.wave)
+        wave, stuck = self._wave(event.stage, event.wave), self.stuck
+        if stuck is not None and stuck is not wave:  # others are why now
+            stuck.phase = "passed" if stuck.ends.done >= stuck.size else "open"
         if wave is not None:
             passed = isinstance(event, WaveJudged) and event.passed
-            wave.phase, wave.until_ns = "passed" if passed else "closed", None
-            wave.sums = event.sums
+            wave.phase = "passed" if passed else "closed"
+            wave.until_ns, wave.sums = None, event.sums
 
     def _reopen(self, event: WaveReopened, _record: Record) -> None:
         wave = self._wave(event.stage, event.wave)

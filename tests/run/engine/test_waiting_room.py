@@ -466,3 +466,30 @@ def test_a_failure_in_a_wave_is_not_laid_to_those_who_came_back_in_an_earlier_st
     again = Ran(left.folder, tmp_path, clock=FakeClock())
     assert again.handed_out[0] == "pos-04 polish"
     assert again.ending.exit_code == 0
+
+
+def test_a_gate_that_others_keep_closed_closes_where_they_are_so_that_they_are_tried_again(
+    tmp_path,
+):
+    """Two fail at once where none may: one that came back, and one in a wave of the next stage."""
+    gate = Gate(min_answered="0", max_failed="0", max_unreachable="100%", max_unknown="0")
+    steps = [read("look"), step("mend"), step("polish", phase="verify")]
+    room = Room(2)
+
+    def then(order):
+        if order.attempt == "acme/pos-04:mend:1":
+            room.back("pos-02")
+        ill = {"acme/pos-02:mend:1", "acme/pos-03:polish:1", "acme/pos-03:polish:2"}
+        return fail(order) if order.attempt in ill else succeed(order)
+
+    room.then = then
+    plan = roomy(steps, gate=gate, waves=("1", "100%"))
+    clock = FakeClock()
+    left = room.run(plan, tmp_path, bounds=Bounds(running=4), clock=clock)
+    assert left.ending.state.counts()[EndState.FAILED] == 2
+    for _ in range(4):
+        left = Ran(left.folder, tmp_path, room.answer, clock=clock)
+        if left.ending.exit_code != 5:
+            break
+    assert left.ending.exit_code == 0
+    assert {(e.stage, e.wave) for e in left.of(WaveStopped)} == {(2, 0), (3, 2)}

@@ -7,6 +7,7 @@ limit is certainly exceeded, and once more when the wave is over.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from outagekit.events import (
     EndpointId,
@@ -48,15 +49,30 @@ def wave_stage(state: State, stage: Stage) -> tuple[list[Command], bool]:
 
 
 def stop_wave(state: State) -> list[Command]:
-    """Return the stop of the open wave, or of the stragglers, once a limit is exceeded for sure."""
+    """Return the stop of the open wave, or of the stragglers, once a limit is exceeded for sure.
+
+    A limit of the run may be exceeded at several gates at once: the one with those who exceed it
+    closes, for they are tried again there.
+    """
+    exceeded = sorted(_exceeded(state), key=lambda found: not found[1])
+    return [stop for stop, _ in exceeded[:1]]
+
+
+def _exceeded(state: State) -> Iterator[tuple[WaveStopped, bool]]:
+    """Yield the stop of every gate that does not hold, and whether its own endpoints are why."""
     for number, spread in state.spreads.items():
         for wave in (spread.open, STRAGGLERS):
             if wave == STRAGGLERS and not spread.stragglers:
                 continue
             sums = _sums(state, number, wave, certain=True)
             if not holds(sums):
-                return [WaveStopped(stage=number, wave=wave, sums=sums)]
-    return []
+                stop = WaveStopped(stage=number, wave=wave, sums=sums)
+                yield stop, _has_part_in(sums, spread, wave)
+
+
+def _has_part_in(sums: tuple[GateSum, ...], spread: Spread, wave: int) -> bool:
+    tally = spread.tally(wave)
+    return any(each.what == "answered" or tally[each.what] for each in sums if not each.holds)
 
 
 def is_tried_again(state: State) -> bool:
@@ -67,6 +83,7 @@ def is_tried_again(state: State) -> bool:
 def at_gate(state: State, *, stopping: bool = False) -> list[Command]:
     """Return what follows at a closed gate: it opens again if it holds now, else the run pauses.
 
+    If others than those tried again still exceed a limit of the run, it closes where they are.
     If the run is stopping, not everybody had its second chance, and nothing opens.
     """
     if state.closed_gate is None:
@@ -75,6 +92,10 @@ def at_gate(state: State, *, stopping: bool = False) -> list[Command]:
     sums = _sums(state, stage, wave, certain=True)
     if state.gate_retried and holds(sums) and not stopping:
         return [WaveReopened(stage=stage, wave=wave, sums=sums)]
+    if state.gate_retried and not _has_part_in(sums, state.spreads[stage], wave):
+        elsewhere = [stop for stop, is_theirs in _exceeded(state) if is_theirs]
+        if elsewhere:
+            return [*elsewhere[:1]]
     closing = state.closing if holds(sums) else sums
     bad = ", ".join(_in_words(each) for each in closing if not each.holds)
     of = f"wave {wave}" if wave else "those who came back"
