@@ -138,6 +138,14 @@ def test_who_closed_a_gate_is_tried_again_after_a_resume():
     assert (tally.wave.phase, in_wave(tally)) == ("passed", ("1/1", {"changed": 1}))
 
 
+def test_a_gate_that_closes_in_the_place_of_another_is_the_only_closed_one():
+    stop = WaveStopped(stage=2, wave=1, sums=())
+    tally = tally_of(FIX, CUT, FIRST, started(ONE), FAILED, stop, RunPaused(why="gate"))
+    told(tally, RESUMED, WaveStopped(stage=2, wave=0, sums=()), life="b")
+    assert tally.stages[1].wave.phase != "closed"
+    assert tally.stages[1].late is None or tally.stuck is tally.stages[1].late
+
+
 def test_what_was_unknown_is_in_doubt_again_when_its_gate_is_tried_again():
     lost = resolved(ONE, "probed", EndState.UNKNOWN)
     closed = WaveJudged(stage=2, wave=1, passed=False, sums=())
