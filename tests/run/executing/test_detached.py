@@ -328,7 +328,7 @@ sys.path.insert(0, sys.argv[1])
 import msgspec
 from outagekit.run.executing.lanes import Lanes
 from outagekit.run.orders import Order
-from tests.run.test_detached import connecting
+from tests.run.executing.test_detached import connecting
 
 folder = Path(sys.argv[2])
 connect, _ = connecting(folder, sys.argv[3])
