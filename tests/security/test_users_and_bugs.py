@@ -78,7 +78,7 @@ outagekit.cli.app.main()
         ("outagekit.log.tail:encode_line", 11, "ValueError"),
         ("outagekit.cli.lines:Narrator.lines", 0, "ValueError"),
         ("outagekit.log.subscribers:Subscription._deliver", 0, "ValueError"),
-        ("outagekit.transports.ssh:SshTransport.open", 3, "OSError"),
+        ("outagekit.transports.ssh.transport:SshTransport.open", 3, "OSError"),
     ],
     ids=lambda value: str(value).rpartition(":")[2],
 )

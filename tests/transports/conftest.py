@@ -24,7 +24,7 @@ from outagekit.testing.sshd import Kind
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Target
-from outagekit.transports.ssh import SshTransport
+from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust import TrustStore
 
 QUICK = Deadlines(resolve_s=1.0, connect_s=1.0, handshake_s=1.0, auth_s=1.0, accept_s=1.0)

@@ -19,7 +19,7 @@ from outagekit.inventory.model import Credential, Endpoint
 from outagekit.transports.access import Access
 from outagekit.transports.logins import Logins, SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Deadlines, Failure, Opened, Target
-from outagekit.transports.ssh import SshTransport
+from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust import TrustStore
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from outagekit.errors import NotYet
 from outagekit.inventory.model import Endpoint, Site
 from outagekit.transports.open import Access, transport_for
 from outagekit.transports.protocol import Target, Transport
-from outagekit.transports.ssh import SshTransport
+from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust import TrustStore
 
 

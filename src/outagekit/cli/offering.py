@@ -60,9 +60,7 @@ def offer_keys(
 
     `source` is a known_hosts file to take the keys from; without one the endpoints are asked.
     """
-    from outagekit.transports.trust import filed_under
-
-    new = [endpoint for endpoint in endpoints if not store.known_keys(*filed_under(endpoint))]
+    new = [endpoint for endpoint in endpoints if not store.known_keys(*filed(endpoint))]
     if not new:
         screen.say("every one of these endpoints has a key that is believed")
         return []
@@ -71,9 +69,18 @@ def offer_keys(
         question = f"Believe these {len(keys)}? Type yes:"
         screen.ask(question, expected="yes", flag="--yes")
     for endpoint, key in keys:
-        store.add(*filed_under(endpoint), key)
+        store.add(*filed(endpoint), key)
     screen.say(f"{len(keys)} added in {store.folder}")
     return key_rows(keys)
+
+
+def filed(endpoint: Endpoint) -> tuple[str, str, int]:
+    """Return what an endpoint's keys are known by: client, name, port."""
+    from outagekit.transports.protocol import Target
+    from outagekit.transports.ssh.routes import Routes
+    from outagekit.transports.trust import filed_under
+
+    return filed_under(endpoint.client, Routes().route(Target(endpoint=endpoint)).end)
 
 
 def key_rows(keys: Sequence[tuple[Endpoint, HostKey]]) -> list[dict[str, str]]:
@@ -90,7 +97,6 @@ def shown_keys(
 ) -> list[tuple[Endpoint, HostKey]]:
     """Fetch and show the keys; raise `NothingMatched` if there is none for any endpoint."""
     from outagekit.transports.protocol import Failure
-    from outagekit.transports.trust import filed_under
 
     found = _keys_in(source, endpoints) if source else _keys_shown_by(endpoints)
     rows: list[tuple[str, str, str]] = []
@@ -100,7 +106,7 @@ def shown_keys(
         if isinstance(offered, Failure):
             rows.append((endpoint.id, offered.kind.value, offered.detail))
             continue
-        known = store.known_keys(*filed_under(endpoint))
+        known = store.known_keys(*filed(endpoint))
         former = f" (believed so far: {known[0].fingerprint})" if known else ""
         rows += [(endpoint.id, key.type, key.fingerprint + former) for key in offered]
         keys += [(endpoint, key) for key in offered]
@@ -123,13 +129,12 @@ def _keys_in(source: Path, endpoints: Sequence[Endpoint]) -> _Found:
     from outagekit.source import read_bytes
     from outagekit.transports.known_hosts import KnownHosts, host_name
     from outagekit.transports.protocol import Failure
-    from outagekit.transports.trust import filed_under
 
     text = read_bytes(source, limit_bytes=_LARGEST_FILE).decode("utf-8", "surrogateescape")
     hosts = KnownHosts(text)
     found: dict[EndpointId, tuple[HostKey, ...] | Failure] = {}
     for endpoint in endpoints:
-        _, address, port = filed_under(endpoint)
+        _, address, port = filed(endpoint)
         missing = Failure(FailureKind.HOST_KEY, f"there is no key for it in {source}")
         found[endpoint.id] = hosts.keys(host_name(address, port)) or missing
     return found

@@ -366,15 +366,13 @@ def credentials_of(
 
 def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoint]) -> None:
     """At a terminal, show unknown host keys of endpoints named by --host before the run."""
-    from outagekit.transports.trust import filed_under
+    from outagekit.cli.offering import filed, offer_keys
 
     unknown = [
         endpoint
         for endpoint in endpoints
-        if endpoint.client == "adhoc" and not trust.known_keys(*filed_under(endpoint))
+        if endpoint.client == "adhoc" and not trust.known_keys(*filed(endpoint))
     ]
     if unknown and desk.screen.interactive:
-        from outagekit.cli.offering import offer_keys
-
         with suppress(NothingMatched):  # that none of them answers is for the run to say
             offer_keys(desk.screen, trust, unknown, yes=False)

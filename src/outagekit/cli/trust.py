@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.offering import key_rows, offer_keys, shown_keys
+from outagekit.cli.offering import filed, key_rows, offer_keys, shown_keys
 from outagekit.cli.options import Shown, Stored, Where
 
 if TYPE_CHECKING:
@@ -78,8 +78,6 @@ def replace(
     where: Where, stored: Stored, shown: Shown, selector: _Selector = None, yes: _Yes = False
 ) -> None:
     """Believe a new host key of endpoints that were set up anew; the old one and the pin go."""
-    from outagekit.transports.trust import filed_under
-
     desk, store, endpoints = _open(where, stored, shown, selector)
     keys = shown_keys(desk.screen, store, endpoints)
     desk.screen.warn(
@@ -90,7 +88,7 @@ def replace(
         question = f"Replace what is believed of {number}? Type {number}:"
         desk.screen.ask(question, expected=number, flag="--yes")
     for endpoint, key in keys:
-        store.replace(*filed_under(endpoint), key)
+        store.replace(*filed(endpoint), key)
         store.forget_machine(endpoint.client, endpoint.name)
         desk.screen.say(f"replaced {endpoint.id} {key.fingerprint}")
     if shown.json:

@@ -55,6 +55,10 @@ class Site(Value, frozen=True):
 
     name: str
     jump: str | None = None
+    """`user@address:port` of a server through which everything here is reached; user and port may
+    be missing."""
+    jump_credential: str | None = None
+    """How to log in to the jump host; None: what `ssh` itself would use."""
     concurrency: int | None = None
 
 

@@ -7,7 +7,7 @@ person can compare.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -111,6 +111,19 @@ class Plan(Value, frozen=True):
         if endpoint.credential is None:
             return None
         return self.client(endpoint.client).credentials[endpoint.credential]
+
+    def jump_credential_of(self, endpoint: Endpoint) -> Credential | None:
+        """Return the credential for the jump host of an endpoint's site, or None."""
+        site = self.site_of(endpoint)
+        if site is None or site.jump_credential is None:
+            return None
+        return self.client(endpoint.client).credentials[site.jump_credential]
+
+    def account_of(self, step: Step, endpoint: Endpoint) -> Literal["login", "root"]:
+        """Return under which account a step runs on an endpoint."""
+        if step.account is None:
+            return "login" if endpoint.become is None else "root"
+        return "root" if step.account == "root" else "login"
 
     def site_of(self, endpoint: Endpoint) -> Site | None:
         """Return the site an endpoint stands at, or None."""

@@ -17,7 +17,7 @@ from outagekit.playbook.model import (
     Code,
     ValueType,
 )
-from outagekit.transports.protocol import Target
+from outagekit.transports.protocol import Account, Target
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,8 @@ class Order(Message, frozen=True):
     verify_wants: bool = True
     """What `verify` must say."""
     undo: Code | None = None
+    account: Account = "login"
+    """Whose rights every command and file of the order has."""
     detach: str = ""
     """Id under which the script is started and left running; the same id only re-attaches."""
     changes: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
 from outagekit.transports.protocol import (
+    Account,
     Captured,
     Command,
+    Deadlines,
     Failure,
     Limits,
     Moved,
@@ -18,6 +21,7 @@ from outagekit.transports.protocol import (
     Opened,
     Outcome,
 )
+from outagekit.transports.sockets import dial
 
 Answer = Callable[[str, str], Outcome | Failure]
 """What the endpoint answers to a step's part: `answer(step, part)`."""
@@ -80,12 +84,22 @@ class ScriptedTransport:
         answer = self._answer(*part)
         return Outcome(None, failure=answer) if isinstance(answer, Failure) else answer
 
-    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+    def put(
+        self, content: bytes, path: str, *, mode: int, limits: Limits, account: Account = "login"
+    ) -> Moved | Failure:
         """Keep the content."""
         self.files[path] = content
         return Moved(len(content), "0" * 64)
 
-    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+    def fetch(
+        self,
+        path: str,
+        into: Path,
+        *,
+        max_bytes: int,
+        limits: Limits,
+        account: Account = "login",
+    ) -> Moved | Failure:
         """Copy a kept file."""
         if path not in self.files:
             return Failure(FailureKind.LOCAL_IO, f"no {path}")
@@ -93,6 +107,11 @@ class ScriptedTransport:
             return Failure(FailureKind.SIZE, f"{path} is larger than {max_bytes} bytes")
         into.write_bytes(self.files[path])
         return Moved(len(self.files[path]), "0" * 64)
+
+    def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
+        """Connect to a port of this machine."""
+        deadlines = Deadlines(resolve_s=timeout_s, connect_s=timeout_s)
+        return dial("127.0.0.1", port, deadlines=deadlines)
 
     def interrupt(self) -> None:
         """Let go of whatever waits."""

@@ -1,4 +1,4 @@
-"""What a transport needs from this machine to reach an endpoint: trust, secrets, patience."""
+"""What a transport needs from this machine to reach an endpoint: trust, secrets, ways, patience."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from outagekit.credentials import SecretRef
 from outagekit.inventory.model import Endpoint
 from outagekit.transports.logins import Logins
 from outagekit.transports.protocol import Deadlines
+from outagekit.transports.ssh.routes import Routes
 from outagekit.transports.trust import TrustStore
 
 
@@ -23,3 +24,5 @@ class Access:
     deadlines: Deadlines = field(default_factory=Deadlines)
     logins: Logins = field(default_factory=Logins)
     """What came of the passwords used so far: one for all connections of a run."""
+    routes: Routes = field(default_factory=Routes)
+    """Which way leads to an endpoint."""

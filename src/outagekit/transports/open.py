@@ -22,6 +22,6 @@ def transport_for(target: Target, access: Access) -> Transport:
         raise NotYet(f"{endpoint.id}: become: {endpoint.become} cannot be executed yet")
     if site is not None and site.jump is not None:
         raise NotYet(f"{endpoint.id}: the jump host of site {site.name} cannot be used yet")
-    from outagekit.transports.ssh import SshTransport  # noqa: PLC0415  (loads paramiko)
+    from outagekit.transports.ssh.transport import SshTransport  # noqa: PLC0415  (loads paramiko)
 
     return SshTransport(target, access)

@@ -6,6 +6,7 @@ thread at a time, except `interrupt` and `abort`, which any thread may call.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from outagekit.inventory.model import Credential, Endpoint, Site
 from outagekit.redaction import Redactor
 
 Stream = Literal["stdout", "stderr"]
+Account = Literal["login", "root"]
+"""Whose rights a command has: those of who logged in, or root's."""
 OnOutput = Callable[[Stream, str], None]
 """Called with redacted text as it arrives; must not block."""
 
@@ -29,6 +32,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     credential: Credential | None = None
     """None: the technician's SSH agent and default keys, as `ssh` itself would do."""
     site: Site | None = None
+    jump_credential: Credential | None = None
+    """How the site's jump host is logged in to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Deadlines:
     handshake_s: float = 15.0
     auth_s: float = 20.0
     accept_s: float = 10.0
+    become_s: float = 20.0
+    """Becoming root before a command, turns of other endpoints with the same password aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Command:
 
     line: str
     stdin: bytes = b""
+    account: Account = "login"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +154,30 @@ class Transport(Protocol):
         """Run a command to its end, its deadline, or the loss of the connection."""
         ...
 
-    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+    def put(
+        self, content: bytes, path: str, *, mode: int, limits: Limits, account: Account = "login"
+    ) -> Moved | Failure:
         """Write a file on the endpoint, whole or not at all; proven by SHA-256 of what was sent."""
         ...
 
-    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+    def fetch(
+        self,
+        path: str,
+        into: Path,
+        *,
+        max_bytes: int,
+        limits: Limits,
+        account: Account = "login",
+    ) -> Moved | Failure:
         """Copy a file of the endpoint into the new file `into`; over `max_bytes` is `size`."""
+        ...
+
+    def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
+        """Connect to another port of the endpoint, the way the endpoint itself is reached.
+
+        `port` is the endpoint's own; where ports are forwarded, the forward's is used. The socket
+        is the caller's to close. Needs no open connection.
+        """
         ...
 
     def interrupt(self) -> None:

@@ -21,11 +21,11 @@ import filelock
 import msgspec
 
 from outagekit.errors import InvalidInput, OutagekitError
-from outagekit.inventory.model import Endpoint
 from outagekit.text import visible_line
 from outagekit.transports.known_hosts import Entry, HostKey, KnownHosts, host_name
-from outagekit.transports.probe import ssh_port
 from outagekit.transports.protocol import Deadlines, Failure
+from outagekit.transports.sockets import dial
+from outagekit.transports.ssh.route import Server
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK_S: Final = 10.0
@@ -39,9 +39,13 @@ _Stamp = tuple[int, int, int]
 
 def scan_key(address: str, port: int, deadlines: Deadlines | None = None) -> HostKey | Failure:
     """Return the host key a server proves to have, without logging in and without trusting it."""
-    from outagekit.transports.ssh_session import connect  # noqa: PLC0415  (loads paramiko)
+    from outagekit.transports.ssh.session import greet  # noqa: PLC0415  (loads paramiko)
 
-    session = connect(address, port, deadlines=deadlines or Deadlines())
+    limits = deadlines or Deadlines()
+    stream = dial(address, port, deadlines=limits)
+    if isinstance(stream, Failure):
+        return stream
+    session = greet(stream, f"{address} port {port}", deadlines=limits)
     if isinstance(session, Failure):
         return session
     try:
@@ -50,9 +54,9 @@ def scan_key(address: str, port: int, deadlines: Deadlines | None = None) -> Hos
         session.hang_up()
 
 
-def filed_under(endpoint: Endpoint) -> tuple[str, str, int]:
-    """Return client, address and port: what an endpoint's keys are known by."""
-    return endpoint.client, endpoint.address, ssh_port(endpoint)
+def filed_under(client: str, server: Server) -> tuple[str, str, int]:
+    """Return client, name and port: what the keys of a client's server are known by."""
+    return client, server.known_as, server.port
 
 
 class TrustStore:

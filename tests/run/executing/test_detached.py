@@ -32,7 +32,7 @@ from outagekit.transports import detached
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Failure, Target
-from outagekit.transports.ssh import SshTransport
+from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust import TrustStore
 
 needs_sshd = pytest.mark.skipif(

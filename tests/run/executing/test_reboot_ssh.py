@@ -24,7 +24,7 @@ from outagekit.testing.builders import step
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure, Target
-from outagekit.transports.ssh import SshTransport
+from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust import TrustStore
 
 ADDRESS = "127.0.0.1"

@@ -37,6 +37,7 @@ def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
         verify=variant(step.verify),
         verify_wants=step.verify_wants,
         undo=variant(step.undo),
+        account=plan.account_of(step, endpoint),
         detach=start.detach,
         changes=step.changes,
         values=dict(start.values),
@@ -51,4 +52,5 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         endpoint=endpoint,
         credential=plan.credential_of(endpoint),
         site=plan.site_of(endpoint),
+        jump_credential=plan.jump_credential_of(endpoint),
     )

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from outagekit.transports.ssh_keys import BadKeyError, default_keys, load_key
+from outagekit.transports.ssh.keys import BadKeyError, default_keys, load_key
 
 if TYPE_CHECKING:
     from conftest import Bench

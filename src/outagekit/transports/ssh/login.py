@@ -24,8 +24,8 @@ from outagekit.inventory.model import Credential
 from outagekit.text import fold_list, visible_line
 from outagekit.transports.logins import SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Failure
-from outagekit.transports.ssh_keys import Agent, BadKeyError, NamedKey, default_keys, load_key
-from outagekit.transports.ssh_session import Session
+from outagekit.transports.ssh.keys import Agent, BadKeyError, NamedKey, default_keys, load_key
+from outagekit.transports.ssh.session import Session
 
 Reveal = Callable[[SecretRef, str], str]
 """Resolves a reference; the second argument says which secret of the credential it is."""

@@ -21,7 +21,7 @@ from outagekit.transports.protocol import Failure, Limits, Moved, Opened
 
 if TYPE_CHECKING:
     from conftest import Bench, Scripted, ScriptedServer
-    from outagekit.transports.ssh import SshTransport
+    from outagekit.transports.ssh.transport import SshTransport
 
 SOON = Limits(run_s=20)
 LARGE = os.urandom(3_000_001)

@@ -29,6 +29,7 @@ even if the server never said that it took it.
 from __future__ import annotations
 
 import shlex
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -50,9 +51,11 @@ from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.logins import SharedPassword
-from outagekit.transports.probe import ssh_port
+from outagekit.transports.probe import reached_port
 from outagekit.transports.protocol import (
+    Account,
     Command,
+    Deadlines,
     Failure,
     Limits,
     Moved,
@@ -61,10 +64,13 @@ from outagekit.transports.protocol import (
     Outcome,
     Target,
 )
-from outagekit.transports.ssh_command import Running, follow
-from outagekit.transports.ssh_files import fetch_file, put_file
-from outagekit.transports.ssh_login import log_in
-from outagekit.transports.ssh_session import Session, connect
+from outagekit.transports.sockets import dial
+from outagekit.transports.ssh.command import Running, follow
+from outagekit.transports.ssh.files import fetch_file, put_file
+from outagekit.transports.ssh.lines import Lines
+from outagekit.transports.ssh.login import log_in
+from outagekit.transports.ssh.session import Session, greet
+from outagekit.transports.trust import filed_under
 from outagekit.transports.watchdog import WATCHDOG
 
 _ACCEPT_BACKSTOP_S: Final = 1.0
@@ -79,6 +85,7 @@ class SshTransport:
     def __init__(self, target: Target, access: Access) -> None:
         self._target = target
         self._access = access
+        self._route = access.routes.route(target)
         self._session: Session | None = None
         self._stop = threading.Event()
         self._guard = threading.Lock()
@@ -118,20 +125,36 @@ class SshTransport:
             outcome = follow(running, self.redactor, on_output)
         return replace(outcome, failure=self._cleaned(outcome.failure))
 
-    def put(self, content: bytes, path: str, *, mode: int, limits: Limits) -> Moved | Failure:
+    def put(
+        self, content: bytes, path: str, *, mode: int, limits: Limits, account: Account = "login"
+    ) -> Moved | Failure:
         """Write a file on the endpoint, whole or not at all, over SFTP."""
         session = self._session
         if session is None or not self.alive:
             return _NOT_OPEN
         return self._cleaned(put_file(session, content, path, mode=mode, limits=limits))
 
-    def fetch(self, path: str, into: Path, *, max_bytes: int, limits: Limits) -> Moved | Failure:
+    def fetch(
+        self,
+        path: str,
+        into: Path,
+        *,
+        max_bytes: int,
+        limits: Limits,
+        account: Account = "login",
+    ) -> Moved | Failure:
         """Copy a regular file of the endpoint into the new local file `into`, over SFTP."""
         session = self._session
         if session is None or not self.alive:
             return _NOT_OPEN
         moved = fetch_file(session, path, into, max_bytes=max_bytes, limits=limits)
         return self._cleaned(moved)
+
+    def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
+        """Connect to another port of the endpoint, the way its SSH server is reached."""
+        deadlines = Deadlines(resolve_s=timeout_s, connect_s=timeout_s)
+        endpoint = self._target.endpoint
+        return dial(endpoint.address, reached_port(endpoint, port), deadlines=deadlines)
 
     def interrupt(self) -> None:
         """Have the endpoint end the command that runs; without one, `abort`."""
@@ -176,17 +199,19 @@ class SshTransport:
             session.hang_up()
 
     def _opened(self) -> Opened | Failure:
-        endpoint, access = self._target.endpoint, self._access
-        port = ssh_port(endpoint)
+        endpoint, access, server = self._target.endpoint, self._access, self._route.end
         stopped = access.logins.stopped(endpoint.client, self._target.credential)
         if stopped is not None:
             return stopped
         try:
-            known = access.trust.known_keys(endpoint.client, endpoint.address, port)
+            known = access.trust.known_keys(*filed_under(endpoint.client, server))
         except OutagekitError as fault:
             return Failure(FailureKind.LOCAL_IO, fault.message)
-        session = connect(
-            endpoint.address, port, deadlines=access.deadlines, known=known, stop=self._stop
+        stream = Lines().connect(self._route, deadlines=access.deadlines, stop=self._stop)
+        if isinstance(stream, Failure):
+            return stream
+        session = greet(
+            stream, server.place, deadlines=access.deadlines, known=known, stop=self._stop
         )
         if isinstance(session, Failure):
             return session

@@ -24,7 +24,7 @@ from outagekit.transports.shell import render
 
 if TYPE_CHECKING:
     from conftest import Bench, RawServer, Scripted, ScriptedServer
-    from outagekit.transports.ssh import SshTransport
+    from outagekit.transports.ssh.transport import SshTransport
 
 Raw = Callable[..., "RawServer"]
 Make = Callable[..., "ScriptedServer"]

@@ -27,7 +27,7 @@ from paramiko.sftp import SFTPError
 from outagekit.events import FailureKind
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Failure, Limits, Moved
-from outagekit.transports.ssh_session import Session
+from outagekit.transports.ssh.session import Session
 from outagekit.transports.watchdog import WATCHDOG
 
 _WRITE_BYTES: Final = 32 * 1024

@@ -25,7 +25,6 @@ from outagekit.events import FailureKind
 from outagekit.text import decode_remote, visible_line
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure
-from outagekit.transports.sockets import dial
 
 if TYPE_CHECKING:
 
@@ -250,23 +249,21 @@ def said(data: bytes) -> str:
     return visible_line(decode_remote(data[:_MOST_SAID_BYTES]).strip())
 
 
-def connect(
-    address: str,
-    port: int,
+def greet(
+    stream: socket.socket,
+    where: str,
     *,
     deadlines: Deadlines,
     known: tuple[HostKey, ...] = (),
     stop: threading.Event | None = None,
 ) -> Session | Failure:
-    """Return a session whose server has proved its host key; nobody has judged the key yet.
+    """Return a session over a connected stream, whose server has proved its host key.
 
-    Nothing secret was sent. `known` keys are asked for first.
+    Nobody has judged the key yet, and nothing secret was sent. `known` keys are asked for first;
+    `where` names the server in sentences. The stream is the session's, also after a failure.
     """
-    sock = dial(address, port, deadlines=deadlines, stop=stop)
-    if isinstance(sock, Failure):
-        return sock
-    session = Session(sock, known)
-    failure = _shake_hands(session, f"{address} port {port}", deadlines, stop)
+    session = Session(stream, known)
+    failure = _shake_hands(session, where, deadlines, stop)
     if failure is not None:
         session.hang_up()
         return failure

@@ -19,7 +19,7 @@ from outagekit.transports.shell import render
 
 if TYPE_CHECKING:
     from conftest import Bench, Sshd
-    from outagekit.transports.ssh import SshTransport
+    from outagekit.transports.ssh.transport import SshTransport
 
 SOON = Limits(run_s=20)
 

@@ -20,7 +20,7 @@ from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
 from outagekit.transports.capture import Capture
 from outagekit.transports.protocol import Failure, Limits, OnOutput, Outcome, Stream
-from outagekit.transports.ssh_session import NO_EXIT_CODE, Session
+from outagekit.transports.ssh.session import NO_EXIT_CODE, Session
 from outagekit.transports.watchdog import WATCHDOG
 
 _CHUNK_BYTES: Final = 64 * 1024

@@ -1,0 +1,57 @@
+"""The way to an endpoint's SSH server: which servers lie on it, and how each is named and entered.
+
+What the inventory says comes first; `~/.ssh/config` fills in what it leaves open. Pure: names are
+looked up, and connections made, elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outagekit.inventory.model import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An SSH server as it is reached from here, or from the server before it."""
+
+    address: str
+    port: int
+    known_as: str
+    """The name its host key is known by: its address, unless `HostKeyAlias` says otherwise."""
+    user: str | None = None
+    """Who logs in where `credential` does not say it; None: the technician's own name."""
+    credential: Credential | None = None
+    """None: the SSH agent and key files, as `ssh` itself would do."""
+    identities: tuple[str, ...] | None = None
+    """Key files to try where the credential allows it; None: those of `~/.ssh` ssh would try."""
+    certificates: tuple[str, ...] = ()
+    """OpenSSH certificates that belong to some of `identities`."""
+    identities_only: bool = False
+    """The agent's other keys are not offered."""
+    agent: str | None = None
+    """Path of the agent's socket, or `none`; None: the one of the environment."""
+    connect_s: float | None = None
+    """How long connecting may take, if that is said."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a sentence."""
+        return f"{self.address} port {self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The servers on the way, nearest first, and the endpoint's own."""
+
+    end: Server
+    hops: tuple[Server, ...] = ()
+    """Jump hosts. Each is logged in to, and shared by all endpoints of its client."""
+    command: str = ""
+    """A command line (`ProxyCommand`, expanded) whose input and output are the connection to the first
+    server."""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether a TCP connection from here leads straight to the endpoint."""
+        return not self.hops and not self.command
