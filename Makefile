@@ -1,11 +1,13 @@
 # make drill   set up and rehearse on simulated endpoints
 # make test    set up and run all tests
+# make machines   start three real Linux machines in network namespaces, to try things on (root)
+# make picture    record the live screen of a drill for the README
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: drill test lint bench clean
+.PHONY: drill test lint bench machines picture clean
 
 drill: $(READY)
 	@$(BIN)/outagekit drill bad-update-rollback --endpoints 40
@@ -17,6 +19,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+machines: $(READY)
+	@$(BIN)/python -m outagekit.testing.machines
+
+picture: $(READY)
+	@$(BIN)/python -m outagekit.testing.picture docs/live.svg docs/end.svg
 
 bench: $(READY)
 	$(BIN)/python benchmarks/fleet.py

@@ -10,15 +10,15 @@ case $OK_MANAGER in
       awk -v good="$OK_GOOD_VERSION" '
         $1 !~ /^[ih]i$/ || $2 != good { other = 1 }
         END { exit (other || NR == 0) }' || exit 1
-    apt-mark showhold | grep -Fxq -- "$OK_PACKAGE" || exit 1
+    apt-mark showhold | grep -Fxq -e "$OK_PACKAGE" || exit 1
     ;;
   dnf)
-    installed=$(rpm -q --qf '%{EVR}\n' "$OK_PACKAGE" 2>/dev/null | sort -u)
-    [ "$installed" = "$OK_GOOD_VERSION" ] || exit 1
+    installed=$(rpm -q --qf '%{EVR}\n' "$OK_PACKAGE" 2>/dev/null | sed 's/^0://' | sort -u)
+    [ "$installed" = "${OK_GOOD_VERSION#0:}" ] || exit 1
     if locks=$(dnf -q versionlock list 2>/dev/null); then
       printf '%s\n' "$locks" | awk -v name="$OK_PACKAGE" '
-        $0 == "Package name: " name { found = 1 }
-        index($0, name "-") == 1 && substr($0, length(name) + 2, 1) ~ /[0-9]/ { found = 1 }
+        $0 == name || $0 == "Package name: " name { found = 1 }
+        index($0, name "-") == 1 && substr($0, length(name) + 2, 1) ~ /[0-9*]/ { found = 1 }
         END { exit !found }' || exit 1
     fi
     ;;

@@ -182,7 +182,7 @@ def test_an_anchor_noted_elsewhere_proves_the_log(call, lab):
 
 def test_trust_lists_what_is_believed(call, lab):
     listed = call("trust", "list", "--json").document
-    assert {row["client"] for row in listed} == {e.client for e in lab.inventory.endpoints()}
+    assert {row["client"] for row in listed["keys"]} == {e.client for e in lab.inventory.endpoints()}
 
 
 def test_trust_add_believes_the_keys_that_were_shown(call, lab):
@@ -201,7 +201,7 @@ def test_trust_add_takes_keys_from_a_known_hosts_file_without_asking_anybody(cal
     (client,) = {path.stem for path in Path().glob("*.txt")} & {"acme"}
     added = call("trust", "add", "all", "-c", client, "--from", "acme.txt", "--yes", "--json")
     assert added.code == 0, added.err
-    assert {row["endpoint"] for row in added.document} == {
+    assert {row["server"] for row in added.document["added"]} == {
         endpoint.id for endpoint in lab.inventory.endpoints() if endpoint.client == client
     }
     assert Path("trust/acme/known_hosts").read_text() == Path("acme.txt").read_text()
@@ -220,7 +220,9 @@ def test_trust_replace_is_needed_for_a_changed_key(call, lab):
     identity = failed[0]["endpoint"]
     assert call("trust", "add", identity, "--all-clients", "--yes").code == 0
     assert call("ping", *ALL, "--state-dir", "state").code == 3
-    assert call("trust", "replace", identity, "--all-clients", "--yes").code == 0
+    because = ("--because", "set up anew")
+    assert call("trust", "replace", identity, "--all-clients", "--yes").code == 2
+    assert call("trust", "replace", identity, "--all-clients", "--yes", *because).code == 0
     assert call("ping", *ALL, "--state-dir", "state").code == 0
 
 

@@ -54,6 +54,10 @@ from outagekit.events import (
     StepTidied,
     StepUndone,
     StepVerified,
+    TrustAdded,
+    TrustPinned,
+    TrustRemoved,
+    TrustReplaced,
     WaveBaking,
     WaveJudged,
     WaveOpened,
@@ -161,6 +165,12 @@ EVERY = (
     GIVEN,
     InboxRefused(name="x.json", why="it belongs to somebody else"),
     EndpointKeyTrusted(endpoint="acme/pos-01", machine_id="ab12", key="SHA256:x"),
+    TrustAdded(server="acme/pos-01", name="10.1.4.11", key="ssh-rsa SHA256:x", os_user="jo"),
+    TrustReplaced(
+        server="acme/pos-01", name="10.1.4.11", old=("a", "b"), new=("c",), because="set up anew"
+    ),
+    TrustRemoved(server="acme/pos-01", name="10.1.4.11", old=("a",), because="gone"),
+    TrustPinned(endpoint="acme/pos-01", machine_id="ab12"),
     EvidenceSaved(**ATTEMPT, source="/etc/x", path="evidence/x", size_bytes=1, sha256="00"),
     Note(text="seen", who="jo", endpoint="acme/pos-01"),
     AgreementOverridden(

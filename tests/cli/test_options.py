@@ -111,7 +111,7 @@ def test_a_file_with_warnings_is_not_said_to_have_nothing_wrong(call, empty):
     "words",
     [
         ("playbooks", "trust", "mend", "--yes"),
-        ("trust", "replace", "all", "--all-clients", "--yes"),
+        ("trust", "replace", "all", "--all-clients", "--yes", "--because", "set up anew"),
     ],
 )
 def test_a_command_that_offers_json_gives_a_document(call, lab, words):

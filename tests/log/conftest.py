@@ -45,6 +45,10 @@ from outagekit.events import (
     StepTidied,
     StepUndone,
     StepVerified,
+    TrustAdded,
+    TrustPinned,
+    TrustRemoved,
+    TrustReplaced,
     WaveBaking,
     WaveJudged,
     WaveOpened,
@@ -219,6 +223,12 @@ def every_event(opened):
             duration_ms=4,
         ),
         EndpointKeyTrusted(endpoint=ENDPOINT, machine_id="m", key="SHA256:x"),
+        TrustAdded(server="acme/a", name="[::1]:2", key="k", source="/x", os_user="ops"),
+        TrustReplaced(
+            server="acme/a", name="a", old=("k",), new=("l", "m"), because="new", machine_id="m"
+        ),
+        TrustRemoved(server="acme/a", name="a", old=(), because="gone", os_user="ops"),
+        TrustPinned(endpoint=ENDPOINT, machine_id="m", os_user="ops"),
         EvidenceSaved(
             endpoint=ENDPOINT,
             step=STEP,

@@ -63,7 +63,9 @@ def test_trust_commands_refuse_or_keep_a_known_hosts_file_that_is_none(hostile, 
     msp = hostile(one=lambda visit: visit.done())
     known = msp.folder / "trust" / "acme" / "known_hosts"
     put(known, make)
-    for words in (("list",), ("add", "all", "--yes"), ("replace", "all", "--yes")):
+    new = ("replace", "all", "--yes", "--because", "set up anew")
+    gone = ("remove", "all", "--yes", "--because", "a test")
+    for words in (("list",), ("add", "all", "--yes"), new, gone, ("log",)):
         ran = call_in(msp.folder, "trust", *words)
         assert ran.code in {0, 8}, ran.spoken()
         ran.require_calm()

@@ -40,7 +40,6 @@ def test_posix_endpoints_are_reached_over_ssh(access: Access, system: str) -> No
     ("wanted", "word"),
     [
         (target("windows"), "Windows"),
-        (target(jump="ops@bastion.example"), "berlin"),
         (target(become="sudo"), "sudo"),
     ],
 )

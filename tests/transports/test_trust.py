@@ -15,7 +15,8 @@ import pytest
 from outagekit.errors import InvalidInput, OutagekitError
 from outagekit.transports.known_hosts import HostKey, format_line
 from outagekit.transports.protocol import Failure
-from outagekit.transports.trust import TrustStore, scan_key
+from outagekit.transports.scan import scan_key
+from outagekit.transports.trust import Belief, TrustStore
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -94,8 +95,9 @@ def test_a_pin_stays_until_it_is_forgotten(store: TrustStore) -> None:
     assert store.machine_of("acme", "web-01") == ""
     assert store.pin_machine("acme", "web-01", "id-1") == "id-1"
     assert store.pin_machine("acme", "web-01", "id-2") == "id-1"
-    assert store.forget_machine("acme", "web-01") == "id-1"
-    assert store.forget_machine("acme", "web-01") == ""
+    web = Belief(server="acme/web-01", name="web-01.example", endpoint_name="web-01")
+    assert store.remove_all("acme", [web], because="rebuilt")[0].machine_id == "id-1"
+    assert store.remove_all("acme", [web], because="rebuilt")[0].machine_id == ""
     assert store.pin_machine("acme", "web-01", "id-2") == "id-2"
 
 

@@ -20,8 +20,8 @@ ADVICE: Final[dict[FailureKind, str]] = {
     " it was not tried again",
     FailureKind.CREDENTIAL_STOPPED: "the credential was refused elsewhere and not tried here, so"
     " that no account is locked: mend it first",
-    FailureKind.BECOME: "the login worked, becoming root did not: look at sudo on the machine and"
-    " the sudo password",
+    FailureKind.BECOME: "the login worked, becoming root did not, and nothing ran: look at sudo on"
+    " the machine and at `sudo` of the credential",
     FailureKind.WRONG_MACHINE: "another machine answers at this address, nothing was done to it:"
     " is the right VPN up?",
     FailureKind.LOST: "the connection broke: look at the machine before you run anything again",

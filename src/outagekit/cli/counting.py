@@ -10,7 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from outagekit.cli.saying import LONGEST, without_place
-from outagekit.cli.standing import Counted, Fold, Running, Said, Seat, StageCount, WaveCount
+from outagekit.cli.standing import (
+    ENDING,
+    Counted,
+    Ends,
+    Fold,
+    Running,
+    Said,
+    Seat,
+    StageCount,
+    WaveCount,
+    rank_of,
+)
 from outagekit.events import EndpointId, EndState, GateLimit, OnceFinished, StepId
 from outagekit.text import visible_line
 
@@ -37,6 +48,8 @@ class Counts:
         self.doubts: dict[EndpointId, StepId] = {}
         """Endpoint -> the step of which nobody knows yet whether it happened."""
         self.folds: dict[Said, Fold] = {}
+        self.ends = Ends()
+        """Every endpoint on which a step has ended, as what it would be called if all ended now."""
         self.dead = 0
         """Endpoints that came to an early end."""
         self.seats = {endpoint.id: Seat(endpoint) for endpoint in plan.endpoints}
@@ -150,6 +163,7 @@ class Counts:
             self._join(seat, stage, said.step)
         said = self.add_fold(seat.endpoint, said)
         seat.ends[said.step] = said
+        self._stand(seat)
         self._mark_bad(seat, said.ending)
         self.recount(seat, stage)
         if said.ending:
@@ -161,11 +175,19 @@ class Counts:
         said = seat.ends.pop(step, None)
         if said is None:
             return
-        self.drop_fold(said)
+        self._stand(seat)
+        self.drop_fold(said, seat.endpoint.id)
         self._mark_bad(seat, -said.ending)
         self.recount(seat, self.stage_of[step])
         if not seat.bad:
             self._readmit(seat)
+
+    def _stand(self, seat: Seat) -> None:
+        """Count an endpoint among all as the worst of its ends."""
+        worst = min((said.word for said in seat.ends.values()), key=rank_of, default=None)
+        if worst != seat.worst:
+            self.ends.move(seat.worst, worst)
+            seat.worst = worst
 
     def recount(self, seat: Seat, stage: StageCount) -> None:
         """Count an endpoint in a stage as what it is now."""
@@ -274,14 +296,19 @@ class Counts:
         if len(self.folds) >= _MOST_FOLDS and key not in self.folds:
             shown = _OTHERWISE
             key = said._replace(text=shown)
-        self.folds.setdefault(key, Fold(0, shown)).count += 1
+        fold = self.folds.setdefault(key, Fold(0, shown))
+        fold.count += 1
+        if key.state in ENDING:
+            fold.names[endpoint.id] = None
         return key
 
-    def drop_fold(self, said: Said) -> None:
+    def drop_fold(self, said: Said, endpoint: EndpointId | None = None) -> None:
         """Count it no more."""
         fold = self.folds.get(said)
         if fold is not None:
             fold.count -= 1
+            if endpoint is not None:
+                fold.names.pop(endpoint, None)
             if not fold.count:
                 del self.folds[said]
 

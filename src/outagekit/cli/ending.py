@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from outagekit.cli.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
+from outagekit.cli.meaning import what_to_do
 from outagekit.cli.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.render import STATE_STYLE
 from outagekit.cli.sections import (
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
     from outagekit.run.surroundings import Ending
 
 _MEANING: Final[dict[EndState, str]] = {
-    EndState.CHANGED: "changed by this run",
-    EndState.OK: "nothing had to be changed",
-    EndState.FAILED: "definitely not as wanted",
+    EndState.CHANGED: "fixed: changed by this run and verified",
+    EndState.OK: "fine: nothing had to be changed",
+    EndState.FAILED: "not fixed: definitely not as wanted",
     EndState.UNKNOWN: "nobody knows whether it happened",
-    EndState.UNREACHABLE: "no command of ours ran in that step",
+    EndState.UNREACHABLE: "not reached: no command of ours ran in that step",
     EndState.SKIPPED: "no step applied",
 }
 _SHOWN_ORDER: Final = (
@@ -66,7 +67,14 @@ _WAITING: Final[tuple[tuple[Waiting, str], ...]] = (
 _INTERRUPTED: Final = re.compile(r"\S+( twice)?")
 """Why of a run that was stopped at its own terminal: `Ctrl-C`, `SIGTERM twice`."""
 _GATE: Final = 5
+_READ_ONLY: Final[dict[EndState, str]] = {
+    EndState.OK: "answered",
+    EndState.FAILED: "definitely not as wanted",
+    EndState.UNKNOWN: "nobody knows whether it happened",
+}
+"""The same where nothing was to be changed."""
 _RANK: Final = {state: rank for rank, state in enumerate(WORST_FIRST)}
+_MAX_TROUBLES: Final = 8
 _MAX_DETAILS: Final = 3
 _MAX_REASONS: Final = 5
 
@@ -111,6 +119,7 @@ def summary(
         Text(),
         _sentence(ending, plan, progress),
         *_counts(plan, progress),
+        *(Text(each, "bold") for each in what_to_do(ending, plan, resumable=not drill)),
         *gate_lines(state, resumable=not drill),
         *question_lines(state, resumable=not drill),
         *room_lines(state, resumable=not drill),
@@ -193,14 +202,19 @@ def _rows(plan: Plan, finished: Sequence[Progress]) -> list[_Row]:
         others = [each for each in others if not foreseen_of(each)]
     found = Counter(each.state for each in others)
     rows: list[_Row] = [(word, foreseen[word], *_FORESEEN[word]) for word in _FORESEEN]
-    rows += [(s.value, found[s], _meaning(s, plan), STATE_STYLE[s]) for s in _SHOWN_ORDER]
+    blind = bool(_blind(plan, finished))
+    rows += [
+        (s.value, found[s], _meaning(s, plan, blind=blind), STATE_STYLE[s]) for s in _SHOWN_ORDER
+    ]
     rows.append(("refused", len(refused), "a person said no", "bold red"))
     return [row for row in rows if row[1]]
 
 
-def _meaning(state: EndState, plan: Plan) -> str:
-    if plan.undoes and state is EndState.CHANGED:
-        return "taken back by this run"
+def _meaning(state: EndState, plan: Plan, *, blind: bool = False) -> str:
+    if state is EndState.CHANGED and (plan.undoes or blind):
+        return "taken back by this run" if plan.undoes else "changed by this run, not verified"
+    if not plan.changes and state in _READ_ONLY:
+        return _READ_ONLY[state]
     return _MEANING[state]
 
 
@@ -218,9 +232,17 @@ def _troubles(plan: Plan, progress: Sequence[Progress], *, resumable: bool) -> I
         words = visible_line(end.detail)
         same = without_place(words, each.endpoint)
         trouble.by_detail.setdefault(same, []).append((each, words))
-    for trouble in sorted(groups.values(), key=lambda t: (_RANK[t.state], -t.size)):
+    worst_first = sorted(groups.values(), key=lambda t: (_RANK[t.state], -t.size))
+    for trouble in worst_first[:_MAX_TROUBLES]:
         yield Text()
         yield from _trouble(trouble, _advice(trouble, plan, resumable=resumable))
+    rest = worst_first[_MAX_TROUBLES:]
+    if rest:
+        size = count(sum(each.size for each in rest), "endpoint")
+        kinds = Counter(each.state.value for each in rest)
+        told = fold_list(f"{number} x {word}" for word, number in kinds.items())
+        yield Text()
+        yield Text(f"{count(len(rest), 'other kind')} of trouble on {size} ({told}): in the log")
 
 
 def _trouble(trouble: _Trouble, advice: str) -> Iterable[Text]:

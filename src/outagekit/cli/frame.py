@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from outagekit.cli.bars import bar, counted_line, ends_text, label_cells, spreads
 from outagekit.cli.fitting import shorten
 from outagekit.cli.outlook import footer, news
-from outagekit.cli.panes import (
-    NARROW,
-    activity,
-    bar,
-    ends_text,
-    folds,
-    label_cells,
-    spreads,
-    stragglers,
-    wave_lines,
-)
+from outagekit.cli.panes import activity, folds, stragglers
+from outagekit.cli.waves import wave_lines
 from outagekit.text import count, duration, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -36,7 +28,8 @@ WIDEST: Final = 120
 """A wider terminal is not filled: the eye would have to travel."""
 
 _STRAGGLERS: Final = 5
-_FOLDS: Final = 10
+_WAVES: Final = 8
+_FOLDS: Final = 16
 _NEWS: Final = 4
 """Rows for what is waited for, taken from those of the answers when there is any."""
 
@@ -46,8 +39,10 @@ class Room:
     """How many lines each part of the picture gets."""
 
     header: int = 0
+    everyone: int = 0
     stages: int = 0
     waves: int = 0
+    """For waves and their gate."""
     activity: int = 0
     stragglers: int = 0
     folds: int = 0
@@ -61,10 +56,10 @@ def room_for(tally: Tally, height: int) -> Room:
     plan = tally.plan
     endpoints = len(plan.endpoints)
     slow = min(_STRAGGLERS, endpoints)
-    said = min(_FOLDS, endpoints * len(plan.steps))
+    said = min(_FOLDS, 2 * endpoints * len(plan.steps))
     if _may_wait(plan):
         said = max(said, _NEWS)
-    waves = 2 if spreads(plan) else 0
+    waves = min(len(plan.rollout.waves), _WAVES) + 1 if spreads(plan) else 0
     room = Room()
     left = height
     for part, upto in (
@@ -72,22 +67,30 @@ def room_for(tally: Tally, height: int) -> Room:
         ("activity", 1),
         ("footer", 1),
         ("header", 1),
-        ("waves", min(waves, 1)),
-        ("folds", min(said, 2)),
+        ("waves", 1),
+        ("folds", 2),
         ("footer", 2),
-        ("waves", waves),
-        ("stragglers", min(slow, 1)),
-        ("stages", len(tally.stages)),
-        ("folds", min(said, 4)),
-        ("stragglers", min(slow, 2)),
-        ("gaps", 4),
+        ("waves", 2),
+        ("stragglers", 1),
+        ("everyone", int(len(plan.stages) > 1)),
+        ("waves", 3),
+        ("folds", 4),
         ("header", 2),
-        ("stragglers", min(slow, 3)),
-        ("folds", min(said, 6)),
-        ("stragglers", slow),
+        ("stages", 2),
+        ("waves", 5),
+        ("stragglers", 2),
+        ("folds", 6),
+        ("gaps", 2),
+        ("stages", len(tally.stages)),
+        ("gaps", 4),
+        ("folds", 8),
+        ("waves", waves),
+        ("stragglers", 3),
         ("folds", said),
+        ("stragglers", slow),
     ):
-        given = max(min(upto - getattr(room, part), left), 0)
+        most = {"waves": waves, "folds": said, "stragglers": slow, "stages": len(tally.stages)}
+        given = max(min(min(upto, most.get(part, upto)) - getattr(room, part), left), 0)
         setattr(room, part, getattr(room, part) + given)
         left -= given
     return room
@@ -106,9 +109,9 @@ def frame(tally: Tally, now_s: float, width: int, height: int) -> list[Text]:
     answers = folds(tally, width, room.folds - len(waits))
     parts = (
         _header(tally, now_s, width, room.header),
-        _stages(tally, width, room.stages),
+        [*_everyone(tally, width, room.everyone), *_stages(tally, width, room.stages)],
         [
-            *_padded(wave_lines(tally, width, room.waves), room.waves),
+            *_padded(wave_lines(tally, now_s, width, room.waves), room.waves),
             *activity(tally, now_s, width, room.activity),
             *_padded(stragglers(tally, now_s, width, room.stragglers), room.stragglers),
         ],
@@ -159,6 +162,19 @@ def _elapsed_s(tally: Tally, now_s: float) -> float:
     return max(until_s - tally.since_ns / 1e9, 0.0)
 
 
+def _everyone(tally: Tally, width: int, rows: int) -> list[Text]:
+    """Return every endpoint as what it would be called if the run ended now."""
+    if not rows:
+        return []
+    ends, total = tally.ends, len(tally.plan.endpoints)
+    line = Text(f"{'all':<{label_cells(tally)}}", style="")
+    line.stylize("bold")
+    line.append_text(bar(tally, ends, total, width))
+    line.append(f"  {total:>{2 * len(str(total)) + 1}}  ")
+    room = width - line.cell_len
+    return [line.append_text(ends_text(ends, room, to_come=total - ends.done))]
+
+
 def _stages(tally: Tally, width: int, rows: int) -> list[Text]:
     """Return the open stage and those around it, in order."""
     at = tally.open.number - 1 if tally.open else 0
@@ -168,15 +184,13 @@ def _stages(tally: Tally, width: int, rows: int) -> list[Text]:
 
 
 def _stage(tally: Tally, each: StageCount, width: int) -> Text:
-    cells = label_cells(tally) if width >= NARROW else len(each.stage.phase)
-    line = Text(f"{each.stage.phase:<{cells}}")
-    line.stylize("bold" if each is tally.open else "" if each.total is not None else "dim")
-    total = max(each.total or 0, each.done)
-    line.append_text(bar(tally, each.ends, total, width))
-    digits = len(str(len(tally.plan.endpoints)))
+    phase, once = each.stage.phase, each.stage.once
     if each.total is None:
+        cells = label_cells(tally)
+        line = Text(f"{phase:<{cells}}", "dim").append_text(bar(tally, each.ends, 0, width))
+        digits = len(str(len(tally.plan.endpoints)))
         return line.append(f"  {'-':>{2 * digits + 1}}", "dim")
-    line.append(f"  {f'{each.done}/{total}':>{2 * digits + 1}}  ")
-    if each.stage.once and not each.done:
-        return line.append(f"once per {each.stage.once}", "dim")
-    return line.append_text(ends_text(each.ends, width - line.cell_len))
+    style = "bold" if each is tally.open else ""
+    total = max(each.total, each.done)
+    line = counted_line(tally, (phase, style), each.ends, total, width)
+    return line.append(f"once per {once}", "dim") if once and not each.done else line

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from outagekit.errors import NothingMatched
+from outagekit.cli.shown_keys import (
+    FEW,
+    Found,
+    failure_lines,
+    key_lines,
+    shared_keys,
+    tallied,
+    twice_lines,
+)
+from outagekit.errors import StoppedByPerson
+from outagekit.text import count, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from outagekit.cli.prepare import NeededSecret
     from outagekit.cli.render import Screen
     from outagekit.credentials.trusted import TrustedDigests
-    from outagekit.events import EndpointId
-    from outagekit.inventory.model import Endpoint
     from outagekit.transports.known_hosts import HostKey
-    from outagekit.transports.protocol import Failure
+    from outagekit.transports.open import Access
+    from outagekit.transports.protocol import Target
+    from outagekit.transports.scan import Asked
     from outagekit.transports.trust import TrustStore
 
-    _Found = Mapping[EndpointId, tuple[HostKey, ...] | Failure]
-
-_LARGEST_FILE = 16 * 1024 * 1024
+_LIST: Final = "list"
 
 
 def offer_commands(
@@ -48,93 +58,158 @@ def offer_commands(
         known.add(each.reference.digest, each.reference.command_line(), datetime.now(UTC))
 
 
+@dataclass(slots=True)
+class Offered:
+    """What came of offering keys."""
+
+    added: list[tuple[Found, HostKey]] = field(default_factory=list)
+    failed: list[Found] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    """Endpoints that had a key already."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "added": [
+                {
+                    "server": each.server,
+                    "name": each.name,
+                    "type": key.type,
+                    "fingerprint": key.fingerprint,
+                }
+                for each, key in self.added
+            ],
+            "failed": [each.row for each in self.failed],
+            "known": self.known,
+            "shared": shared_keys(each for each, _ in self.added),
+        }
+
+
 def offer_keys(
     screen: Screen,
-    store: TrustStore,
-    endpoints: Sequence[Endpoint],
+    access: Access,
+    targets: Sequence[Target],
     *,
     yes: bool,
     source: Path | None = None,
-) -> list[dict[str, str]]:
-    """Show the keys of endpoints without one, ask once, and store them; return what was added.
+    quiet: bool = False,
+) -> Offered:
+    """Show the keys of endpoints without one, ask once, and believe them.
 
-    `source` is a known_hosts file to take the keys from; without one the endpoints are asked.
+    Jump hosts on the way without a key come first, and are asked about by themselves: what stands
+    behind them is seen through them. `source` is a known_hosts file to take the keys from; without
+    one the servers are asked. With `quiet` nothing is said where nothing is missing.
     """
-    new = [endpoint for endpoint in endpoints if not store.known_keys(*filed(endpoint))]
-    if not new:
+    from outagekit.transports.scan import ends_of, next_jumps
+
+    offered = Offered()
+    tried: set[tuple[str, str, int]] = set()
+    while jumps := [j for j in next_jumps(targets, access) if j.filed not in tried]:
+        tried.update(jump.filed for jump in jumps)
+        _offer(screen, access, jumps, offered, yes=yes, source=source)
+    new = []
+    for end in ends_of(targets, access):
+        if access.trust.known_keys(*end.filed):
+            offered.known.append(end.target.endpoint.id)
+        else:
+            new.append(end)
+    if new:
+        _offer(screen, access, new, offered, yes=yes, source=source)
+    elif not quiet:
         screen.say("every one of these endpoints has a key that is believed")
-        return []
-    keys = shown_keys(screen, store, new, source=source)
-    if not yes:
-        question = f"Believe these {len(keys)}? Type yes:"
-        screen.ask(question, expected="yes", flag="--yes")
-    for endpoint, key in keys:
-        store.add(*filed(endpoint), key)
-    screen.say(f"{len(keys)} added in {store.folder}")
-    return key_rows(keys)
+    return offered
 
 
-def filed(endpoint: Endpoint) -> tuple[str, str, int]:
-    """Return what an endpoint's keys are known by: client, name, port."""
-    from outagekit.transports.protocol import Target
-    from outagekit.transports.ssh.routes import Routes
-    from outagekit.transports.trust import filed_under
-
-    return filed_under(endpoint.client, Routes().route(Target(endpoint=endpoint)).end)
-
-
-def key_rows(keys: Sequence[tuple[Endpoint, HostKey]]) -> list[dict[str, str]]:
-    """Return keys as `--json` prints them."""
-    return [{"endpoint": e.id, "type": k.type, "fingerprint": k.fingerprint} for e, k in keys]
-
-
-def shown_keys(
+def _offer(
     screen: Screen,
-    store: TrustStore,
-    endpoints: Sequence[Endpoint],
+    access: Access,
+    asked: Sequence[Asked],
+    offered: Offered,
     *,
-    source: Path | None = None,
-) -> list[tuple[Endpoint, HostKey]]:
-    """Fetch and show the keys; raise `NothingMatched` if there is none for any endpoint."""
-    from outagekit.transports.protocol import Failure
+    yes: bool,
+    source: Path | None,
+) -> None:
+    from outagekit.cli.looking import looked_at
 
-    found = _keys_in(source, endpoints) if source else _keys_shown_by(endpoints)
-    rows: list[tuple[str, str, str]] = []
-    keys: list[tuple[Endpoint, HostKey]] = []
-    for endpoint in endpoints:
-        offered = found[endpoint.id]
-        if isinstance(offered, Failure):
-            rows.append((endpoint.id, offered.kind.value, offered.detail))
-            continue
-        known = store.known_keys(*filed(endpoint))
-        former = f" (believed so far: {known[0].fingerprint})" if known else ""
-        rows += [(endpoint.id, key.type, key.fingerprint + former) for key in offered]
-        keys += [(endpoint, key) for key in offered]
-    screen.people_table(("endpoint", "key", "fingerprint"), rows)
-    if not keys:
-        raise NothingMatched("there is no host key for any of these endpoints")
-    return keys
+    found = looked_at(screen, access, asked, source=source)
+    offered.failed += [each for each in found if each.failure is not None]
+    good = [each for each in found if each.failure is None]
+    show_found(screen, found, access.trust)
+    if good:
+        if not yes:
+            _ask(screen, good)
+        offered.added += believe(access.trust, good, source="" if source is None else str(source))
+        screen.note(f"{count(len(good), 'server')} added in {access.trust.folder}")
 
 
-def _keys_shown_by(endpoints: Sequence[Endpoint]) -> _Found:
-    from outagekit.transports.protocol import Failure
-    from outagekit.transports.scan import scan_keys
+def believe(
+    store: TrustStore, found: Sequence[Found], *, source: str
+) -> list[tuple[Found, HostKey]]:
+    """Believe the keys, in one replacement of the file of each client; return those new to it."""
+    from outagekit.transports.trust import Belief
 
-    found = scan_keys(endpoints)
-    return {name: key if isinstance(key, Failure) else (key,) for name, key in found.items()}
+    added: list[tuple[Found, HostKey]] = []
+    for client, group in by_client(found).items():
+        whose = {each.server: each for each in group}
+        beliefs = [Belief(server=each.server, name=each.name, keys=each.keys) for each in group]
+        new = store.add_all(client, beliefs, source=source)
+        added += [(whose[belief.server], key) for belief, key in new]
+    return added
 
 
-def _keys_in(source: Path, endpoints: Sequence[Endpoint]) -> _Found:
-    from outagekit.events import FailureKind
-    from outagekit.source import read_bytes
-    from outagekit.transports.known_hosts import KnownHosts, host_name
-    from outagekit.transports.protocol import Failure
+def by_client(found: Sequence[Found]) -> dict[str, list[Found]]:
+    """Return what was found, client by client."""
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for each in found:
+        groups[each.client].append(each)
+    return groups
 
-    text = read_bytes(source, limit_bytes=_LARGEST_FILE).decode("utf-8", "surrogateescape")
-    hosts = KnownHosts(text)
-    found: dict[EndpointId, tuple[HostKey, ...] | Failure] = {}
-    for endpoint in endpoints:
-        _, address, port = filed(endpoint)
-        missing = Failure(FailureKind.HOST_KEY, f"there is no key for it in {source}")
-        found[endpoint.id] = hosts.keys(host_name(address, port)) or missing
-    return found
+
+def show_found(screen: Screen, found: Sequence[Found], store: TrustStore) -> None:
+    """Show keys, and what a person should know of them: first all, then what stands out."""
+    good = [each for each in found if each.keys and each.failure is None]
+    width = screen.people.width if screen.people.is_terminal else None
+    if good and is_folded(screen, good):
+        screen.say(f"{len(good):,} of {len(found):,} servers show a key:")
+        screen.say("\n".join(tallied(good)))
+    elif good:
+        screen.lines(key_lines(good, width))
+    if len(good) < len(found):
+        screen.say("\n".join(failure_lines(found)))
+    believed = {client: _names_of_keys(store, client) for client in by_client(good)}
+    twice = twice_lines(good, believed)
+    for line in twice:
+        screen.warn(line)
+    if twice:
+        screen.say(
+            "  A cloned image, one machine under several names, or somebody in between:"
+            " find out which before you believe them."
+        )
+
+
+def is_folded(screen: Screen, found: Sequence[Found], *, few: int = FEW) -> bool:
+    """Return whether there are more servers than a person at a terminal is shown at once."""
+    return len(found) > few and screen.interactive and not screen.verbose
+
+
+def _ask(screen: Screen, found: Sequence[Found]) -> None:
+    folded = is_folded(screen, found)
+    number = f"{sum(len(each.keys) for each in found):,}"
+    also = f", or {_LIST} to see each" if folded else ""
+    question = f"Believe these {number}? Type yes{also}:"
+    answer = screen.ask(question, flag="--yes").casefold()
+    if folded and answer == _LIST:
+        screen.lines(key_lines(found, screen.people.width))
+        answer = screen.ask(f"Believe these {number}? Type yes:", flag="--yes").casefold()
+    if answer not in {"y", "yes"}:
+        given = visible_line(answer[:40])
+        raise StoppedByPerson(f"the answer was {given}, not yes, so none is believed")
+
+
+def _names_of_keys(store: TrustStore, client: str) -> dict[HostKey, list[str]]:
+    names: dict[HostKey, list[str]] = defaultdict(list)
+    for entry in store.entries(client):
+        if not entry.marker:
+            names[entry.key] += (n for n in entry.names if not n.startswith("|"))
+    return names

@@ -157,6 +157,24 @@ class Where(Group):
             rich_help_panel=_WHO,
         ),
     ] = None
+    become: Annotated[
+        Literal["sudo"] | None,
+        typer.Option(
+            "--become",
+            envvar="OUTAGEKIT_BECOME",
+            help="How steps become root on --host; without it they run as who logs in.",
+            rich_help_panel=_WHO,
+        ),
+    ] = None
+    sudo: Annotated[
+        str | None,
+        typer.Option(
+            "--sudo",
+            envvar="OUTAGEKIT_SUDO_REF",
+            help="Where the password is that sudo asks for on --host, said as for --password.",
+            rich_help_panel=_WHO,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

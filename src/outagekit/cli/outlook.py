@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from outagekit.cli.bars import first_that_fits
 from outagekit.cli.fitting import fold_line
-from outagekit.cli.panes import first_that_fits, wave_name
 from outagekit.cli.saying import answering, short_run
+from outagekit.cli.waves import wave_name
 from outagekit.events import RunPaused
 from outagekit.playbook.model import Approve, Manual
 from outagekit.text import count, duration, fold_list, visible_line
@@ -40,21 +41,38 @@ def news(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
 
 
 def _waiting_room(tally: Tally, now_s: float, width: int) -> list[Text]:
+    """Return who is waited for and until when, who came back, and who was given up."""
     if not (tally.parked or tally.returned or tally.expired):
         return []
-    parts = [f"waiting room {len(tally.parked)}"]
-    if tally.parked:
-        left_s = max(round(min(tally.parked.values()) / 1e9 - now_s), 0)
-        parts.append(f"next given up in {duration(left_s)}")
+    there, until = f"waiting room {len(tally.parked)}", _given_up_in(tally, now_s)
     late = tally.late[-1] if tally.late else None
-    back = f"came back {tally.returned}"
-    if late is not None:
-        back += f" ({late.ends.done} of {late.size} done)"
-    parts += [back] if tally.returned else []
-    parts += [f"given up {tally.expired}"] if tally.expired else []
-    while len(parts) > 1 and cell_len(" · ".join(parts)) > width:
-        parts.pop(1 if len(parts) > 2 else -1)  # noqa: PLR2004  (the deadline can be spared first)
-    return [Text(" · ".join(parts), "yellow" if tally.parked else "dim")]
+    back = f"came back {tally.returned}" if tally.returned else ""
+    done = f"{back} ({late.ends.done} of {late.size} done)" if back and late is not None else back
+    gone = f"given up {tally.expired}" if tally.expired else ""
+    wordings = (
+        (there, until, done, gone),
+        (there, until, back, gone),
+        (there, until.partition(" to ")[0], back, gone),
+        (there, back, gone),
+        (there, back),
+        (there,),
+    )
+    style = "yellow" if tally.parked else "dim"
+    return [
+        first_that_fits((Text(" · ".join(filter(None, each)), style) for each in wordings), width)
+    ]
+
+
+def _given_up_in(tally: Tally, now_s: float) -> str:
+    """Return when the first and the last in the waiting room are waited for no longer."""
+    if not tally.parked:
+        return ""
+    first_s, last_s = (
+        max(round(until_ns / 1e9 - now_s), 0)
+        for until_ns in (min(tally.parked.values()), max(tally.parked.values()))
+    )
+    first, last = duration(first_s), duration(last_s)
+    return f"given up in {first}" if first == last else f"given up in {first} to {last}"
 
 
 def _questions(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
@@ -154,7 +172,7 @@ def _decisions(tally: Tally, now_s: float) -> Sequence[Text]:
         return _after_closed_gate(tally, tally.stuck)
     steps = _steps_ahead(tally, now_s)
     asked = sum(_holds_up(each) for each in tally.questions.values())
-    then = "after the answer" if asked == 1 else "after the answers" if asked else "then"
+    then = "after the answer" if asked == 1 else "after the answers" if asked else "next"
     whole = f"{then}: {', '.join(steps)}"
     brief = f"{then}: {', '.join([*steps[:-1], _brief(steps[-1])])}"
     return [Text(visible_line(text)) for text in (whole, brief, f"{then}: {steps[0]}")]
@@ -213,7 +231,7 @@ def _rest_of_late(tally: Tally) -> list[str]:
             return ["the gate of those who came back"]
         return [f"bake {duration(bake_s)} for those who came back", "their gate"]
     if any(late.phase == "baking" for late in tally.late):
-        return ["verify those who came back again", "their gate"]
+        return ["verify again who came back", "their gate"]
     return []
 
 

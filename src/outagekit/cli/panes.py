@@ -1,4 +1,4 @@
-"""Parts of the picture that say what happens now: the wave, its gate, what runs, what was said.
+"""Parts of the picture that say what happens now: what runs, what was said, and by whom.
 
 Pure functions of a tally, the time and a number of rows and cells. Colours never stand alone:
 whatever is coloured is said in words or numbers too. Text from outside is made visible.
@@ -9,237 +9,33 @@ from __future__ import annotations
 from collections import Counter
 from heapq import nsmallest
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from outagekit.cli.bars import STYLE, WIDE, ends_text
 from outagekit.cli.fitting import shorten
 from outagekit.cli.render import STATE_STYLE
-from outagekit.cli.standing import ENDING, WOULD, Ends, Word, rank_of
-from outagekit.events import EndState, GateSum
+from outagekit.cli.standing import ENDING, Ends, Word, rank_of
+from outagekit.events import EndState
 from outagekit.text import count, duration, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from outagekit.cli.standing import Fold, Running, Said, WaveCount
+    from outagekit.cli.standing import Fold, Running, Said
     from outagekit.cli.tally import Tally
-    from outagekit.events import GateLimit
-    from outagekit.plan.model import Plan
 
 TIMES: Final = "\u00d7"
 """The sign between a number and what there is so many of."""
 
-WIDE: Final = 76
-NARROW: Final = 50
-_SHORTEST_BAR: Final = 5
-_LONGEST_BAR: Final = 16
 _OLD_S: Final = 3.0
 """A step that runs for less is no straggler, unless there is room for every step."""
 _WIDEST: Final = 120
-SHOWN_ORDER: Final[tuple[Word, ...]] = (
-    EndState.OK,
-    EndState.CHANGED,
-    WOULD,
-    EndState.FAILED,
-    EndState.UNKNOWN,
-    EndState.UNREACHABLE,
-    EndState.SKIPPED,
-)
-"""Good ends first: what goes wrong is added at the right and moves nothing."""
-_SHORT: Final[dict[Word, str]] = {
-    EndState.FAILED: "fail",
-    EndState.UNKNOWN: "unkn",
-    EndState.UNREACHABLE: "unre",
-    EndState.CHANGED: "chg",
-    EndState.OK: "ok",
-    EndState.SKIPPED: "skip",
-    WOULD: "would",
-    "answered": "answ",
-}
-_STYLE: Final[dict[Word, str]] = {
-    **{state.value: style for state, style in STATE_STYLE.items()},
-    WOULD: STATE_STYLE[EndState.CHANGED],
-}
+_MOST_NAMES: Final = 4
 _PURPOSES: Final = {"probe": "  look", "recheck": "  verify", "undo": "  undo"}
 """What an attempt is for, where it is not simply the step."""
-
-
-def first_that_fits(texts: Iterable[Text], width: int) -> Text:
-    """Return the first of some wordings, longest first, that has room; else the last."""
-    text = Text()
-    for text in texts:
-        if text.cell_len <= width:
-            break
-    return text
-
-
-def bar(tally: Tally, ends: Ends, total: int, width: int) -> Text:
-    """Return two blanks and a bar; nothing where there is no room for one.
-
-    For one plan and one width all bars are equally long, and leave room for what goes wrong.
-    """
-    digits = len(str(len(tally.plan.endpoints)))
-    words = (33 if width >= WIDE else 17) + 3 * max(digits - 1, 1)
-    cells = min(width - label_cells(tally) - 2 * digits - 7 - words, _LONGEST_BAR)
-    if width < NARROW or cells < _SHORTEST_BAR:
-        return Text()
-    filled = min(cells * ends.done // total, cells) if total else 0
-    bad = any(ends.by_word[state] for state in ENDING)
-    full = ("█" * filled, "yellow" if bad else "green")
-    return Text.assemble("  ", full, ("░" * (cells - filled), "dim"))
-
-
-def ends_text(ends: Ends, room: int) -> Text:
-    """Return the end states with their numbers; in too little room the bad ones, then in short.
-
-    A number is never cut: half a number is a wrong one.
-    """
-    by_word = ends.by_word
-    words = [word for word in SHOWN_ORDER if by_word[word]]
-    bad = [word for word in words if word in ENDING] or words
-    for shown, names, between in ((words, None, " · "), (bad, None, " · "), (bad, _SHORT, " ")):
-        parts = [
-            Text(f"{names[word] if names else word} {by_word[word]}", _STYLE[word])
-            for word in shown
-        ]
-        whole = Text(between, "dim").join(parts)
-        if whole.cell_len <= room:
-            return whole
-    whole = Text(f"not good {sum(by_word[word] for word in bad)}")
-    return whole if whole.cell_len <= room and bad is not words else Text()
-
-
-def wave_lines(tally: Tally, width: int, rows: int) -> list[Text]:
-    """Return the wave that matters and its gate; before any, how waves will be cut."""
-    if not rows:
-        return []
-    wave = tally.wave
-    if wave is None:
-        return _waves_ahead(tally, width)[:rows]
-    if rows == 1 and wave.is_stuck:
-        return [_gate(tally, wave, width)]
-    return [_wave(tally, wave, width), _gate(tally, wave, width)][:rows]
-
-
-def _waves_ahead(tally: Tally, width: int) -> list[Text]:
-    stage = tally.open
-    if stage is not None and stage.is_cut:
-        nobody = f"no waves: nobody needs {stage.stage.phase}"
-        return [Text(f"waves  {_listed(stage.sizes)}" if stage.sizes else nobody, "dim")]
-    at = stage.number - 1 if stage is not None else 0
-    ahead = [each for each in tally.plan.stages[at:] if each.changes and not each.once]
-    if not ahead:
-        return []
-    rollout = tally.plan.rollout
-    cut = Text(f"waves  {', '.join(rollout.waves)} of those who need {ahead[0].phase}", "dim")
-    gate = rollout.gate
-    limits = (
-        ("answered", f"≥{gate.min_answered}"),
-        (EndState.FAILED, f"≤{gate.max_failed}"),
-        (EndState.UNREACHABLE, f"≤{gate.max_unreachable}"),
-        (EndState.UNKNOWN, f"≤{gate.max_unknown}"),
-    )
-    wordings = (
-        " · ".join(f"{name} {limit}" for name, limit in limits),
-        "  ".join(f"{_SHORT[name]} {limit}" for name, limit in limits),
-    )
-    texts = (Text(f"gate  {visible_line(text)}", "dim") for text in wordings)
-    return [cut, first_that_fits(texts, width)]
-
-
-def _listed(sizes: Sequence[int]) -> str:
-    shown = " + ".join(map(str, sizes[:8]))
-    return f"{shown} + …" if len(sizes) > 8 else shown  # noqa: PLR2004  (a line's worth)
-
-
-def wave_name(wave: WaveCount) -> str:
-    """Return what a wave is called: `wave 2 of 4`."""
-    return f"wave {wave.number} of {wave.of}" if wave.number else "those who came back"
-
-
-def label_cells(tally: Tally) -> int:
-    """Return how wide the names of stages and waves are, so that their bars stand in a column."""
-    names = [len(stage.phase) for stage in tally.plan.stages]
-    if spreads(tally.plan):
-        most = len(tally.plan.rollout.waves)
-        names.append(len(f"wave {most} of {most}"))
-    return max(names, default=0)
-
-
-def spreads(plan: Plan) -> bool:
-    """Return whether any stage of the plan runs in waves."""
-    return not plan.dry_run and any(each.changes and not each.once for each in plan.stages)
-
-
-def _wave(tally: Tally, wave: WaveCount, width: int) -> Text:
-    line = Text(f"{wave_name(wave):<{label_cells(tally)}}", "bold")
-    total = max(wave.size, wave.ends.done)
-    line.append_text(bar(tally, wave.ends, total, width))
-    digits = len(str(len(tally.plan.endpoints)))
-    line.append(f"  {f'{wave.ends.done}/{total}':>{2 * digits + 1}}  ")
-    return line.append_text(ends_text(wave.ends, width - line.cell_len))
-
-
-def _gate(tally: Tally, wave: WaveCount, width: int) -> Text:
-    """Return a gate's lines with what is found so far, or with what it has said."""
-    head = Text("gate  ")
-    if wave.is_stuck:
-        head = Text("GATE CLOSED  ", "bold red")
-    elif wave.because:
-        head = Text("gate gone past  ", "yellow")
-    elif wave.phase == "passed":
-        head = Text("gate passed  ", "green")
-    sums = wave.sums or tuple(_sum_so_far(tally, wave, limit) for limit in wave.limits)
-    texts = [head + _sums(wave, sums, each) for each in (_LONG, _MIDDLE, _TIGHT, _BRIEF)]
-    broken = [each for each in sums if not each.holds]
-    if wave.is_stuck:
-        texts[1:] = [head + _sums(wave, broken, each) for each in (_LONG, _BRIEF)]
-    elif broken:
-        texts.append(head + _sums(wave, broken, _BRIEF))
-    elif wave.phase == "passed":
-        texts += [Text("passed  ", "green") + _sums(wave, sums, _BRIEF), head]
-    return first_that_fits(texts, width)
-
-
-def _sum_so_far(tally: Tally, wave: WaveCount, limit: GateLimit) -> GateSum:
-    """Return a line of a gate as it stands; who has not answered yet may still do so."""
-    found = tally.found(wave, limit)
-    holds = limit.what == "answered" or found <= limit.limit
-    return GateSum(limit.what, limit.limit, limit.of, limit.scope, found, holds)
-
-
-class _Wording(NamedTuple):
-    """How a line of a gate is said: name, number and limit; and what stands between lines."""
-
-    line: str
-    least: str
-    most: str
-    run: str
-    between: str
-
-
-_LONG: Final = _Wording("{name} {found} ({limit})", "at least ", "at most ", " in the run", " · ")
-_MIDDLE: Final = _Wording("{name} {found} ({limit})", "≥", "≤", " in run", " · ")
-_TIGHT: Final = _Wording("{name} {found} {limit}", "≥", "≤", " in run", " · ")
-_BRIEF: Final = _Wording("{name} {found} {limit}", "≥", "≤", " run", "  ")
-
-
-def _sums(wave: WaveCount, sums: Iterable[GateSum], wording: _Wording) -> Text:
-    return Text(wording.between, "dim").join([_sum(wave, each, wording) for each in sums])
-
-
-def _sum(wave: WaveCount, each: GateSum, wording: _Wording) -> Text:
-    least = each.what == "answered"
-    limit = f"{wording.least if least else wording.most}{each.limit}"
-    if each.scope == "run" and each.limit and each.of != wave.size:
-        limit += wording.run
-    name = _SHORT[each.what] if wording is _BRIEF else each.what
-    text = wording.line.format(name=name, found=each.found, limit=limit)
-    if each.holds:
-        return Text(text)
-    return Text(f"{text} TOO {'FEW' if least else 'MANY'}", "bold red")
 
 
 def activity(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
@@ -306,7 +102,11 @@ def _column(text: str, cells: int) -> str:
 
 
 def folds(tally: Tally, width: int, rows: int) -> list[Text]:
-    """Return the step ends that matter now, identical ones as one line, the worst first."""
+    """Return the step ends that matter now, identical ones as one line, the worst first.
+
+    What did not go well has the names of the first few, and its words on a line of their own as
+    long as there is room.
+    """
     if rows <= 0:
         return []
     order = tally.step_order
@@ -318,7 +118,12 @@ def folds(tally: Tally, width: int, rows: int) -> list[Text]:
     if len(shown) > rows:
         best.pop()
     digits = len(str(len(tally.plan.endpoints)))
-    lines = [_fold(said, fold, digits, width) for said, fold in best]
+    spare = rows - len(best) - (len(shown) > rows)
+    lines: list[Text] = []
+    for said, fold in best:
+        told = _fold(said, fold, digits, width, spare=spare > 0)
+        spare -= len(told) - 1
+        lines += told
     if len(shown) > rows:
         lines.append(_rest(shown, best, digits))
     return lines
@@ -333,15 +138,47 @@ def _current_steps(tally: Tally) -> frozenset[str]:
     return frozenset()
 
 
-def _fold(said: Said, fold: Fold, digits: int, width: int) -> Text:
+def _fold(said: Said, fold: Fold, digits: int, width: int, *, spare: bool) -> list[Text]:
+    """Return identical ends as a line; as two if there is a line to spare and more to say."""
     line = Text(f"{fold.count:>{digits}} {TIMES} ")
     step = shorten(visible_line(said.step), max(width // 4, 8))
     line.append(f"undo of {step} " if said.mark == "undo" else f"{step} ")
-    line.append("in doubt" if said.mark == "doubt" else said.word, _STYLE[said.word])
+    line.append("in doubt" if said.mark == "doubt" else said.word, STYLE[said.word])
     text = fold.text if fold.count == 1 else said.text
     if said.failure is not None and (width >= WIDE or not text):
         line.append(f" {said.failure.value}")
-    return line.append(f" · {text}", "" if said.state in ENDING else "dim") if text else line
+    if not fold.names:
+        return [line.append(f" · {text}", "" if said.state in ENDING else "dim") if text else line]
+    if not text or not spare:
+        who = _names(fold, 1, max(2 * width // 5, width - line.cell_len - cell_len(text) - 5))
+        line.append(f": {who}", "bold")
+        return [line.append(f" · {text}") if text else line]
+    line.append(f": {_names(fold, _MOST_NAMES, width - line.cell_len - 2)}", "bold")
+    return [line, Text(f"{' ' * (digits + 3)}{text}")]
+
+
+def _names(fold: Fold, most: int, room: int) -> str:
+    """Return the first few who ended so and how many more there are; at least one is named."""
+    first = list(islice(fold.names, most))
+    more = ""
+    for shown in range(len(first), 0, -1):
+        rest = fold.count - shown
+        more = f" and {rest} more" if rest > 0 else ""
+        text = _by_client(first[:shown]) + more
+        if cell_len(text) <= room:
+            return text
+    return shorten(visible_line(first[0]), max(room - len(more), 8)) + more
+
+
+def _by_client(names: Sequence[str]) -> str:
+    """Return names with their client said once: `acme/pos-01, pos-02, beta/web-01`."""
+    told: list[str] = []
+    before = ""
+    for name in names:
+        client, _, rest = name.partition("/")
+        told.append(visible_line(rest if client == before else name))
+        before = client
+    return ", ".join(told)
 
 
 def _rest(shown: list[tuple[Said, Fold]], best: list[tuple[Said, Fold]], digits: int) -> Text:

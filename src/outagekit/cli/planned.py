@@ -113,9 +113,17 @@ def _line(row: StepRow) -> str:
 
 def _below_the_steps(plan: Plan, summary: Summary) -> Iterator[str]:
     yield from _spreading(plan, summary)
+    yield from _becoming_root(summary)
     yield from _asking(plan)
     yield from _taking_back(summary)
     yield from _refused(plan)
+
+
+def _becoming_root(summary: Summary) -> Iterator[str]:
+    from outagekit.text import count
+
+    if summary.by_sudo:
+        yield f"changes run as root by sudo on {count(summary.by_sudo, 'endpoint')}"
 
 
 def _asking(plan: Plan) -> Iterator[str]:

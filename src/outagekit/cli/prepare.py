@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from outagekit.plan.model import Plan
     from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
-    from outagekit.transports.trust import TrustStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def open_desk(
     )
     if where.host:
         return Desk(screen, places, _adhoc(where))
-    for name in ("os", "key", "password", "passphrase"):
+    for name in ("os", "key", "password", "passphrase", "become", "sudo"):
         if getattr(where, name) and not came_from_environment(name):
             raise UsageError(f"--{name} goes with --host; an inventory says it itself")
     from outagekit.inventory.load import load
@@ -76,10 +74,23 @@ def _adhoc(where: Where) -> Inventory:
             key=where.key,
             password=where.password,
             passphrase=where.passphrase,
+            become=where.become,
+            sudo=_sudo_reference(where),
         )
     except BadReference as error:
-        message = "--password and --passphrase say where a secret is found, never what it is"
+        message = (
+            "--password, --passphrase and --sudo say where a secret is found, never what it is"
+        )
         raise UsageError(message, hint=error.hint) from None  # it may quote the secret
+
+
+def _sudo_reference(where: Where) -> str | None:
+    """Return where the sudo password is; one from the environment is of no use without sudo."""
+    if where.sudo is None or where.become is not None:
+        return where.sudo
+    if came_from_environment("sudo"):
+        return None
+    raise UsageError("--sudo is the password for --become sudo", hint="add --become sudo")
 
 
 def _of_workspace(places: Places) -> Sequence[Path]:
@@ -261,20 +272,16 @@ def require_trusted(desk: Desk, playbook: Playbook) -> None:
 
 def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     """Return how endpoints are reached; every question to a person is asked now, not later."""
-    from outagekit.transports.open import Access
+    from outagekit.cli.reaching import make_access, offer_adhoc_keys
 
     vault = make_vault(desk)
     _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
         vault.prepare(each.reference, client=each.client, label=each.label)
         _warn_of_short(desk, each, vault)
-    trust = trust_store(desk)
-    _offer_adhoc_keys(desk, trust, endpoints)
-
-    def resolve(reference: SecretRef, endpoint: Endpoint, label: str) -> str:
-        return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
-
-    return Access(trust=trust, resolve_secret=resolve)
+    access = make_access(desk, vault)
+    offer_adhoc_keys(desk, access, endpoints)
+    return access
 
 
 def _warn_of_short(desk: Desk, each: NeededSecret, vault: Vault) -> None:
@@ -292,11 +299,19 @@ def _warn_of_short(desk: Desk, each: NeededSecret, vault: Vault) -> None:
 
 def _require_key_files(desk: Desk, endpoints: Sequence[Endpoint]) -> None:
     """Raise `InvalidInput` for a key file that is not there: one fault here, not one for each."""
-    for client, name in dict.fromkeys((e.client, e.credential) for e in endpoints):
+    used = ((e.client, name) for e in endpoints for name in _credential_names(desk, e))
+    for client, name in dict.fromkeys(used):
         credential = desk.inventory.clients[client].credentials.get(name or "")
         for path in (credential.key, credential.certificate) if credential else ():
             if path is not None and not _is_file(path):
                 raise InvalidInput(f"credential {name} of {client}: there is no file {path}")
+
+
+def _credential_names(desk: Desk, endpoint: Endpoint) -> list[str]:
+    """Return which credentials an endpoint needs: its own, and that of its site's jump host."""
+    site = desk.inventory.clients[endpoint.client].sites.get(endpoint.site or "")
+    jump = site.jump_credential if site is not None else None
+    return [name for name in (endpoint.credential, jump) if name]
 
 
 def _is_file(path: str) -> bool:
@@ -304,16 +319,6 @@ def _is_file(path: str) -> bool:
         return Path(path).expanduser().is_file()
     except (OSError, RuntimeError):  # it may not be looked at, or ~ leads nowhere
         return False
-
-
-def trust_store(desk: Desk) -> TrustStore:
-    """Return the trust of this desk; endpoints without a client may use the person's own."""
-    from outagekit.transports.trust import TrustStore
-
-    own: tuple[Path, ...] = ()
-    with suppress(RuntimeError):  # this user has no home folder
-        own = (Path.home() / ".ssh" / "known_hosts",)
-    return TrustStore(desk.places.trust, extra={"adhoc": own})
 
 
 def make_vault(desk: Desk) -> Vault:
@@ -352,9 +357,12 @@ def credentials_of(
 
     becoming = {(e.client, e.credential) for e in endpoints if e.become}
     needed: list[NeededSecret] = []
-    first = {(e.client, e.credential): e for e in reversed(endpoints) if e.credential}
-    for (client, name), endpoint in reversed(first.items()):
-        credential = desk.inventory.clients[client].credentials[name or ""]
+    first: dict[tuple[str, str], Endpoint] = {}
+    for endpoint in endpoints:
+        for name in _credential_names(desk, endpoint):
+            first.setdefault((endpoint.client, name), endpoint)
+    for (client, name), endpoint in first.items():
+        credential = desk.inventory.clients[client].credentials[name]
         if not every and (client, name) not in becoming:
             credential = msgspec.structs.replace(credential, sudo=None)
         needed += [
@@ -362,17 +370,3 @@ def credentials_of(
             for label, reference in credential.secrets()
         ]
     return needed
-
-
-def _offer_adhoc_keys(desk: Desk, trust: TrustStore, endpoints: Sequence[Endpoint]) -> None:
-    """At a terminal, show unknown host keys of endpoints named by --host before the run."""
-    from outagekit.cli.offering import filed, offer_keys
-
-    unknown = [
-        endpoint
-        for endpoint in endpoints
-        if endpoint.client == "adhoc" and not trust.known_keys(*filed(endpoint))
-    ]
-    if unknown and desk.screen.interactive:
-        with suppress(NothingMatched):  # that none of them answers is for the run to say
-            offer_keys(desk.screen, trust, unknown, yes=False)

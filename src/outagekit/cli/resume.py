@@ -80,6 +80,7 @@ def resume(
         how,
         pace=pace,
         streamed=streamed,
+        ways=access,
     )
     tell_ending(desk, left.state.plan, over, shown)
 

@@ -164,5 +164,6 @@ def begin_run(
         pace=pace,
         streamed=streamed,
         beginning=Beginning(trust=str(desk.places.trust.absolute()), given=given),
+        ways=access,
     )
     tell_ending(desk, made, over, shown)

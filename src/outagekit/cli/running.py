@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from outagekit.run.executing.lanes import Connect
     from outagekit.run.opening import Beginning, Resumption
     from outagekit.run.replay import Recorded
+    from outagekit.transports.protocol import Ways
 
 
 def run_plan(
@@ -38,10 +39,12 @@ def run_plan(
     pace: Pace,
     streamed: Streamed,
     beginning: Beginning,
+    ways: Ways | None = None,
 ) -> Conducted:
     """Run a plan and show it live; returns when it is over and the log is closed."""
     with _seen(desk, plan, connect, pace, streamed) as seen:
-        return seen.end(conduct(plan, desk.places.state, seen.setting, beginning))
+        setting = replace(seen.setting, ways=ways)
+        return seen.end(conduct(plan, desk.places.state, setting, beginning))
 
 
 def resume_run(
@@ -52,10 +55,11 @@ def resume_run(
     *,
     pace: Pace,
     streamed: Streamed,
+    ways: Ways | None = None,
 ) -> Conducted:
     """Take up a run that was left and show it live, as `run_plan` does one that is new."""
     with _seen(desk, left.state.plan, connect, pace, streamed, left.records) as seen:
-        return seen.end(conduct_on(left.folder, seen.setting, how))
+        return seen.end(conduct_on(left.folder, replace(seen.setting, ways=ways), how))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.cli.render import json_text
+from outagekit.events import TrustAdded, TrustPinned, TrustRemoved, TrustReplaced
 from outagekit.run.engine.state import CANNOT_CHECK
+from outagekit.text import fold_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,3 +77,29 @@ def without_place(text: str, endpoint: Endpoint) -> str:
     either = "|".join(map(re.escape, names))
     port = rf"(?::\d+| port {endpoint.port}\b)?"
     return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "it", text)
+
+
+ACTS: Final = (TrustAdded, TrustReplaced, TrustRemoved, TrustPinned)
+"""What can be done to a client's trust."""
+
+
+def act_line(event: TrustAdded | TrustReplaced | TrustRemoved | TrustPinned) -> str:
+    """Return what was done to a client's trust, by whom and why."""
+    by = f" by {event.os_user}" * bool(event.os_user)
+    match event:
+        case TrustAdded():
+            source = f", from {event.source}" * bool(event.source)
+            return f"{event.server} believed{by}: {event.key} as {event.name}{source}"
+        case TrustPinned():
+            seen = f", seen{by}" * bool(by)
+            return f"{event.endpoint} is machine {event.machine_id} from now on{seen}"
+        case TrustReplaced():
+            new = f" by {fold_list(event.new)}"
+            return f"{event.server} replaced{by}: {_gone(event)}{new}, because {event.because}"
+        case TrustRemoved():
+            return f"{event.server} removed{by}: {_gone(event)}, because {event.because}"
+
+
+def _gone(event: TrustReplaced | TrustRemoved) -> str:
+    pin = f"machine {event.machine_id}" * bool(event.machine_id)
+    return " and ".join(filter(None, (fold_list(event.old), pin))) or "nothing"

@@ -95,6 +95,8 @@ class Fold:
     count: int
     text: str
     """What the first of them said, with everything in it."""
+    names: dict[EndpointId, None] = field(default_factory=dict)
+    """Who ended so, in order; kept of what did not go well."""
 
 
 class Running(NamedTuple):
@@ -195,8 +197,8 @@ class StageCount:
     sizes: tuple[int, ...] = ()
     outside: int = 0
     """How many of it are in none of them."""
-    wave: WaveCount | None = None
-    """The last wave that was opened."""
+    waves: list[WaveCount] = field(default_factory=list)
+    """Those that were opened, in order."""
     late: WaveCount | None = None
     """Those who came back too late for any wave."""
 
@@ -204,6 +206,15 @@ class StageCount:
     def number(self) -> int:
         """Its number, from 1."""
         return self.stage.number
+
+    @property
+    def wave(self) -> WaveCount | None:
+        """The last wave that was opened, or None."""
+        return self.waves[-1] if self.waves else None
+
+    def open_wave(self, wave: WaveCount) -> None:
+        """Let a wave begin; one of the same number is begun anew."""
+        self.waves = [*(each for each in self.waves if each.number < wave.number), wave]
 
     @property
     def done(self) -> int:
@@ -234,6 +245,8 @@ class Seat:
     """Stage number -> what it is counted as there."""
     answered: set[int] = field(default_factory=set)
     """Stages in which a command of ours ran on it."""
+    worst: Word | None = None
+    """What it would be called if the run ended now; None while no step has ended on it."""
     attempt: str = ""
     """What runs on it now, or an empty text."""
     bad: int = 0

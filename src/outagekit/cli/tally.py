@@ -167,7 +167,7 @@ class Tally(Counts):
             wave.until_ns = None if wave.until_ns is None else wave.until_ns + later_ns
 
     def _waves(self) -> list[WaveCount]:
-        found = [wave for stage in self.stages for wave in (stage.wave, stage.late)]
+        found = [wave for stage in self.stages for wave in (*stage.waves, stage.late)]
         return [wave for wave in found if wave is not None]
 
     # The run and its waves.
@@ -215,7 +215,7 @@ class Tally(Counts):
         stage = self._stage(event.stage)
         if stage is not None:
             size, limits = event.endpoints, event.limits
-            stage.wave = WaveCount(event.stage, event.wave, event.waves, size, limits)
+            stage.open_wave(WaveCount(event.stage, event.wave, event.waves, size, limits))
 
     def _wave(self, stage_number: int, number: int) -> WaveCount | None:
         stage = self._stage(stage_number)

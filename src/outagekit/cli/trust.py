@@ -1,20 +1,25 @@
-"""`trust add`, `list` and `replace`: which host keys are believed, per client."""
+"""`trust add`, `list`, `replace`, `remove` and `log`: which host keys are believed, per client."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.offering import filed, key_rows, offer_keys, shown_keys
 from outagekit.cli.options import Shown, Stored, Where
+from outagekit.errors import NothingMatched, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from outagekit.cli.prepare import Desk
-    from outagekit.inventory.model import Endpoint
-    from outagekit.transports.trust import TrustStore
+    from outagekit.cli.shown_keys import Found
+    from outagekit.transports.open import Access
+    from outagekit.transports.protocol import Target
+    from outagekit.transports.scan import Asked
 
 app = typer.Typer(
     no_args_is_help=True, help="Host keys and machine ids that are believed, client by client."
@@ -26,6 +31,23 @@ _Selector = Annotated[
 _Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="I have compared the fingerprints; do not ask.")
 ]
+_Because = Annotated[
+    str | None, typer.Option("--because", metavar="TEXT", help="Why; it is kept in the log.")
+]
+_Jump = Annotated[
+    bool, typer.Option("--jump", help="The jump hosts on the way to these endpoints instead.")
+]
+_Source = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="KNOWN_HOSTS", help="Take the keys from this file, ask no endpoint."
+    ),
+]
+_Client = Annotated[
+    list[str] | None,
+    typer.Option("--client", "-c", help="Only this client. Repeatable."),
+]
+_FAILED, _UNREACHABLE = 3, 4
 
 
 @app.command("add")
@@ -37,71 +59,238 @@ def add(
     shown: Shown,
     selector: _Selector = None,
     yes: _Yes = False,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="KNOWN_HOSTS", help="Take the keys from this file, ask no endpoint."
-        ),
-    ] = None,
+    source: _Source = None,
 ) -> None:
-    """Show the host keys of endpoints that have none yet, ask once, and believe them from now."""
-    desk, store, endpoints = _open(where, stored, shown, selector)
-    added = offer_keys(desk.screen, store, endpoints, yes=yes, source=source)
+    """Show the host keys of endpoints that have none yet, ask once, and believe them from now.
+
+    Jump hosts on the way come first. Exits with 4 if some endpoints showed no key.
+    """
+    from outagekit.cli.offering import offer_keys
+
+    table = _open(where, stored, shown, selector)
+    _require_somebody(table.desk, yes=yes)
+    offered = offer_keys(table.desk.screen, table.access, table.targets, yes=yes, source=source)
     if shown.json:
-        desk.screen.document(added)
+        table.desk.screen.document(offered.document)
+    if offered.failed and source and not offered.added:
+        raise NothingMatched(f"there is no host key for any of these endpoints in {source}")
+    _exit_for(offered.failed)
 
 
 @app.command("list")
 @command
-def list_(stored: Stored, shown: Shown) -> None:
-    """List every host key that is believed."""
+def list_(stored: Stored, shown: Shown, client: _Client = None) -> None:
+    """List every host key and machine id that is believed, and what is odd about them."""
     from outagekit.cli.places import find_places
+    from outagekit.cli.trusted import show_trusted
     from outagekit.transports.trust import TrustStore
 
-    places = find_places(stored.state_dir)
-    store = TrustStore(places.trust)
-    rows = [
-        (client, ", ".join(entry.names), entry.key.type, entry.key.fingerprint)
-        for client in store.clients()
-        for entry in store.entries(client)
-    ]
-    if shown.json:
-        names = ("client", "names", "type", "fingerprint")
-        shown.screen().document([dict(zip(names, row, strict=True)) for row in rows])
-        return
-    shown.screen().table(("client", "names", "type", "fingerprint"), rows)
+    show_trusted(shown.screen(), TrustStore(find_places(stored.state_dir).trust), client or ())
+
+
+@app.command("log")
+@command
+def log(stored: Stored, shown: Shown, client: _Client = None) -> None:
+    """Show what was done to the trust of each client: who, when, which keys and why.
+
+    The log is checked as it is read; `outagekit log verify` on its folder proves it whole.
+    """
+    from outagekit.cli.places import find_places
+    from outagekit.cli.trusted import show_acts
+
+    show_acts(shown.screen(), find_places(stored.state_dir).trust, client or ())
 
 
 @app.command("replace")
 @command
 def replace(
-    where: Where, stored: Stored, shown: Shown, selector: _Selector = None, yes: _Yes = False
+    *,
+    where: Where,
+    stored: Stored,
+    shown: Shown,
+    selector: _Selector = None,
+    because: _Because = None,
+    jump: _Jump = False,
+    yes: _Yes = False,
+    source: _Source = None,
 ) -> None:
-    """Believe a new host key of endpoints that were set up anew; the old one and the pin go."""
-    desk, store, endpoints = _open(where, stored, shown, selector)
-    keys = shown_keys(desk.screen, store, endpoints)
-    desk.screen.warn(
-        "A changed key is how an impostor looks. Ask somebody who knows why it changed."
-    )
-    if not yes:
-        number = str(len(keys))
-        question = f"Replace what is believed of {number}? Type {number}:"
-        desk.screen.ask(question, expected=number, flag="--yes")
-    for endpoint, key in keys:
-        store.replace(*filed(endpoint), key)
-        store.forget_machine(endpoint.client, endpoint.name)
-        desk.screen.say(f"replaced {endpoint.id} {key.fingerprint}")
-    if shown.json:
-        desk.screen.document(key_rows(keys))
+    """Believe a new host key of endpoints that were set up anew; the old one and the pin go.
+
+    Needs a reason, which is recorded with both keys before anything is changed.
+    """
+    from outagekit.cli.looking import looked_at
+
+    table = _open(where, stored, shown, selector)
+    because = _reason(table.desk, because, "Why did the key change?", yes=yes)
+    found = looked_at(table.desk.screen, table.access, table.asked(jump=jump), source=source)
+    _replace(table, found, because, yes=yes)
+    _exit_for([each for each in found if each.failure is not None])
 
 
-def _open(
-    where: Where, stored: Stored, shown: Shown, selector: str | None
-) -> tuple[Desk, TrustStore, tuple[Endpoint, ...]]:
+@app.command("remove")
+@command
+def remove(
+    *,
+    where: Where,
+    stored: Stored,
+    shown: Shown,
+    selector: _Selector = None,
+    because: _Because = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="A name of `trust list` no endpoint has any more; with -c.",
+        ),
+    ] = None,
+    jump: _Jump = False,
+    yes: _Yes = False,
+) -> None:
+    """Believe nothing of these endpoints any more: neither their keys nor their machine ids.
+
+    Asks no endpoint. Needs a reason, which is recorded before anything is changed.
+    """
+    from outagekit.cli.looking import former_of
+
+    if name:
+        _remove_names(where, stored, shown, name, because, yes=yes)
+        return
+    table = _open(where, stored, shown, selector)
+    found = [former_of(table.access, asked) for asked in table.asked(jump=jump)]
+    because = _reason(table.desk, because, "Why are they not to be believed?", yes=yes)
+    _remove(table.desk, table.access, found, because, yes=yes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What a command on chosen endpoints works with."""
+
+    desk: Desk
+    access: Access
+    targets: list[Target]
+
+    def asked(self, *, jump: bool) -> list[Asked]:
+        """Return the endpoints, or the jump hosts on the way to them."""
+        from outagekit.transports.scan import ends_of, jumps_of
+
+        if not jump:
+            return ends_of(self.targets, self.access)
+        jumps = jumps_of(self.targets, self.access)
+        if not jumps:
+            raise NothingMatched("no jump host is on the way to any of these endpoints")
+        return jumps
+
+
+def _open(where: Where, stored: Stored, shown: Shown, selector: str | None) -> _Table:
     from dataclasses import replace as with_
 
-    from outagekit.cli.prepare import choose_endpoints, open_desk, trust_store
+    from outagekit.cli.looking import open_looking
+    from outagekit.cli.prepare import choose_endpoints, open_desk
+    from outagekit.cli.reaching import targets_of
 
     desk = open_desk(shown.screen(), where, stored.state_dir)
     where = with_(where, limit=selector or where.limit)
-    return desk, trust_store(desk), choose_endpoints(desk, where)
+    chosen = choose_endpoints(desk, where)
+    endpoints = [endpoint for endpoint in chosen if endpoint.os != "windows"]
+    if len(endpoints) < len(chosen):
+        left = f"{len(chosen) - len(endpoints)} of {len(chosen)} run Windows"
+        if not endpoints:
+            raise NothingMatched(f"{left}: they have no SSH host key")
+        desk.screen.note(f"{left} and are left out: they have no SSH host key")
+    targets = targets_of(desk, endpoints)
+    return _Table(desk, open_looking(desk, targets), targets)
+
+
+def _require_somebody(desk: Desk, *, yes: bool) -> None:
+    """Raise `UsageError` before anybody is asked for anything, if nobody can answer."""
+    if not yes and not desk.screen.interactive:
+        message = "there is no terminal to ask at; say it beforehand with --yes"
+        raise UsageError(message, hint="--yes says that the fingerprints were compared")
+
+
+def _reason(desk: Desk, because: str | None, question: str, *, yes: bool) -> str:
+    """Return why something is done; at a terminal it is asked for."""
+    if because is not None and because.strip():
+        _require_somebody(desk, yes=yes)
+        return because.strip()
+    if because is not None or not desk.screen.interactive:
+        hint = "it is kept in the log: --because 'set up anew after a disk failure'"
+        raise UsageError("this needs a reason: say it with --because TEXT", hint=hint)
+    return desk.screen.ask(question, flag="--because")
+
+
+def _replace(table: _Table, found: Sequence[Found], because: str, *, yes: bool) -> None:
+    from outagekit.cli.offering import show_found
+    from outagekit.cli.trusted import confirm_change, replaced
+
+    screen, store = table.desk.screen, table.access.trust
+    changing = [each for each in map(_settled, found) if _is_changing(each)]
+    same = sum(each.failure is None for each in found) - len(changing)
+    if same:
+        screen.note(f"{same} of {len(found)} have the key that is believed already")
+    show_found(screen, [each for each in found if each not in changing and each.failure], store)
+    if changing:
+        screen.warn(
+            "A changed key is how an impostor looks. Ask somebody who knows why it changed."
+        )
+        confirm_change(screen, changing, "Replace what is believed of", yes=yes)
+        replaced(screen, store, changing, because)
+    if screen.json:
+        screen.document([each.row for each in found])
+
+
+def _is_changing(found: Found) -> bool:
+    return found.failure is None and (found.changes or bool(found.machine_id))
+
+
+def _settled(found: Found) -> Found:
+    """Return what is to be believed of a server that shows one of several keys it is known by."""
+    from dataclasses import replace as with_
+
+    return found if found.changes else with_(found, keys=found.former)
+
+
+def _remove(desk: Desk, access: Access, found: Sequence[Found], because: str, *, yes: bool) -> None:
+    from outagekit.cli.trusted import confirm_change, removed
+
+    going = [each for each in found if each.former or each.machine_id]
+    if not going:
+        raise NothingMatched("nothing is believed of any of these")
+    confirm_change(desk.screen, going, "Believe nothing any more of", yes=yes)
+    removed(desk.screen, access.trust, going, because)
+    if desk.screen.json:
+        desk.screen.document([each.row for each in going])
+
+
+def _remove_names(
+    where: Where,
+    stored: Stored,
+    shown: Shown,
+    names: Sequence[str],
+    because: str | None,
+    *,
+    yes: bool,
+) -> None:
+    from outagekit.cli.places import find_places
+    from outagekit.cli.prepare import Desk, make_vault
+    from outagekit.cli.reaching import make_access
+    from outagekit.cli.trusted import former_by_name
+    from outagekit.inventory.model import Inventory
+
+    if not where.client or len(where.client) != 1:
+        raise UsageError("--name needs the one client it belongs to: add -c CLIENT")
+    desk = Desk(shown.screen(), find_places(stored.state_dir), Inventory())
+    access = make_access(desk, make_vault(desk))
+    found = [former_by_name(access.trust, where.client[0], name) for name in names]
+    because = _reason(desk, because, "Why are they not to be believed?", yes=yes)
+    _remove(desk, access, found, because, yes=yes)
+
+
+def _exit_for(failed: Sequence[Found]) -> None:
+    """Exit as a run would whose endpoints failed so."""
+    from outagekit.events import EndState
+
+    states = {each.failure.state for each in failed if each.failure}
+    if states:
+        raise typer.Exit(_FAILED if EndState.FAILED in states else _UNREACHABLE)

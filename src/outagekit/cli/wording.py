@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from outagekit.cli.saying import answering, foreseen, last_line, result_line, short_run
+from outagekit.cli.saying import (
+    ACTS,
+    act_line,
+    answering,
+    foreseen,
+    last_line,
+    result_line,
+    short_run,
+)
 from outagekit.cli.standing import ENDING, rank_of
 from outagekit.events import (
     AgreementOverridden,
@@ -366,6 +374,7 @@ _WORDS: Final[dict[type[Event], _Teller | Callable[[Any], Words]]] = {
     InboxRefused: lambda event: Words(ORDINARY, f"inbox: {event.name} is not obeyed: {event.why}"),
     EndpointKeyTrusted: _trusted,
     EvidenceSaved: _evidence,
+    **dict.fromkeys(ACTS, lambda event: Words(ORDINARY, act_line(event))),
     Note: _note,
     AgreementOverridden: _overridden,
     Checkpoint: lambda event: Words(STEP, f"checkpoint {event.head_seq}:{event.head_sha[:16]}"),

@@ -55,6 +55,7 @@ from outagekit.events.of_steps import (
     StepUndone,
     StepVerified,
 )
+from outagekit.events.of_trust import TrustAdded, TrustPinned, TrustRemoved, TrustReplaced
 from outagekit.events.words import (
     WORST_FIRST,
     Allow,
@@ -127,6 +128,10 @@ __all__ = [
     "StepTidied",
     "StepUndone",
     "StepVerified",
+    "TrustAdded",
+    "TrustPinned",
+    "TrustRemoved",
+    "TrustReplaced",
     "WaveBaking",
     "WaveJudged",
     "WaveOpened",
@@ -167,6 +172,10 @@ AnyEvent = Union[  # noqa: UP007  (a name for the decoder, made at run time)
     InboxRefused,
     EndpointKeyTrusted,
     EvidenceSaved,
+    TrustAdded,
+    TrustReplaced,
+    TrustRemoved,
+    TrustPinned,
     Note,
     AgreementOverridden,
     Checkpoint,

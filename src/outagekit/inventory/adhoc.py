@@ -7,7 +7,7 @@ person, in plain sight, each time.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -35,19 +35,22 @@ def adhoc(
     key: str | None = None,
     password: str | None = None,
     passphrase: str | None = None,
+    become: Literal["sudo"] | None = None,
     sudo: str | None = None,
 ) -> Inventory:
     """Return an inventory of endpoints written `user@address` or `user@address:port`.
 
-    `key` is the path of a private key; the others are references to secrets (`prompt`,
-    `keyring:NAME`). With neither key nor password the SSH agent is used. Each user becomes a
-    credential `login-1`, `login-2`, ... Raises `UsageError` for a form that cannot be read and
-    for an endpoint named twice, `BadReference` for a literal secret.
+    `key` is the path of a private key, `become` how root is reached; the others are references to
+    secrets (`prompt`, `keyring:NAME`). With neither key nor password the SSH agent is used. Each
+    user becomes a credential `login-1`, `login-2`, ... Raises `UsageError` for a form that cannot
+    be read and for an endpoint named twice, `BadReference` for a literal secret.
     """
     if not hosts:
         raise UsageError("no endpoint is named", hint="--host user@address")
     if passphrase and not key:
         raise UsageError("a passphrase needs the key it belongs to")
+    if become and os == "windows":
+        raise UsageError("--become sudo is for linux and macos only")
     template = Credential(
         name="",
         user="",
@@ -75,6 +78,7 @@ def adhoc(
             os=os,
             port=login.port,
             credential=credentials[login.user].name,
+            become=become,
         )
     by_name = {credential.name: credential for credential in credentials.values()}
     client = Client(client=ADHOC, name="ad hoc", credentials=by_name, endpoints=endpoints)

@@ -169,6 +169,11 @@ class SiteInput(Input):
     jump: Annotated[str, AfterValidator(_jump)] | None = Field(
         default=None, description="Jump host, user@address or user@address:port."
     )
+    jump_credential: Name | None = Field(
+        default=None,
+        description="A name below credentials: how the jump host is logged in to. Without it what"
+        " ssh itself would use.",
+    )
     concurrency: Concurrency | None = Field(
         default=None, description="How many endpoints of the site are worked on at once."
     )

@@ -163,7 +163,12 @@ def _client(shape: InventoryInput) -> Client:
         agreement=_agreement(shape.agreement),
         credentials={name: _credential(name, each) for name, each in shape.credentials.items()},
         sites={
-            name: Site(name=name, jump=each.jump, concurrency=each.concurrency)
+            name: Site(
+                name=name,
+                jump=each.jump,
+                jump_credential=each.jump_credential,
+                concurrency=each.concurrency,
+            )
             for name, each in shape.sites.items()
         },
         endpoints={

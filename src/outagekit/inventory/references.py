@@ -33,6 +33,10 @@ def reference_problems(document: Document) -> Iterator[Problem]:
     for table in ("credentials", "sites", "endpoints"):
         yield from _name_problems(document, table)
     yield from _dangling(document, ("defaults",))
+    for name, value in _mapping(root.get("sites")).items():
+        if isinstance(value, dict):
+            place = ("sites", name, "jump_credential")
+            yield from _undeclared(document, place, value.get(place[-1]), "credentials")
     defaults = _mapping(root.get("defaults"))
     for name, value in _mapping(root.get("endpoints")).items():
         if isinstance(value, dict):
@@ -94,14 +98,22 @@ def _dangling(document: Document, place: tuple[str, ...]) -> Iterator[Problem]:
     root = _mapping(document.root.value)
     values = _mapping(document.node(place).value if place[0] in root else None)
     for key, table in _TABLES:
-        name = values.get(key)
-        declared = _mapping(root.get(table))
-        if not isinstance(name, str) or name in declared:
-            continue
-        near = closest(name, declared)
-        known = f"known are {fold_list(declared)}" if declared else f"declare it below {table}:"
-        hint = f"did you mean `{near}`?" if near else known
-        yield document.problem((*place, key), f"there is no {key} {shown(name)}", hint)
+        yield from _undeclared(document, (*place, key), values.get(key), table)
+
+
+def _undeclared(
+    document: Document, place: tuple[str, ...], name: Any, table: str
+) -> Iterator[Problem]:
+    """Return a problem if the name at `place` does not stand in a table of the file."""
+    declared = _mapping(_mapping(document.root.value).get(table))
+    if not isinstance(name, str) or name in declared:
+        return
+    near = closest(name, declared)
+    known = f"known are {fold_list(declared)}" if declared else f"declare it below {table}:"
+    hint = f"did you mean `{near}`?" if near else known
+    message = f"there is no {table.removesuffix('s')} {shown(name)}"
+    yield document.problem(place, message, hint)
+
 
 
 def _system_problems(

@@ -340,6 +340,8 @@ class Machine:
         lines = [f"machine-id={self.machine_id}", f"boot-id={self.boot_id}"]
         if b"uptime" in script:
             lines.append(f"uptime-s={(self._clock() - self._booted_ns) / 1_000_000_000:.2f}")
+        if b"uid=" in script:
+            lines.append("uid=0")
         return "".join(f"{line}\n" for line in lines)
 
     @property

@@ -29,6 +29,7 @@ from outagekit.lab.listening import LOOPBACK, Door, Listener, OnConnection
 from outagekit.lab.machine import Machine
 from outagekit.lab.script import named_in
 from outagekit.lab.sftp import SftpFiles
+from outagekit.transports.ssh.sudo import SFTP_SERVER, ticket_in
 
 LOGIN: Final = "root"
 
@@ -145,8 +146,9 @@ class _Session(paramiko.ServerInterface):
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
         """Start SFTP; a machine that hangs or resets does so here as well."""
         self._transport.accept(0)
-        if name != "sftp":
-            return False
+        return name == "sftp" and self._move_files(channel)
+
+    def _move_files(self, channel: paramiko.Channel) -> bool:
         try:
             with self._host.turn(self._life) as machine:
                 ending = machine.strike()
@@ -156,11 +158,20 @@ class _Session(paramiko.ServerInterface):
             reset(self._transport)
         if ending is None:
             turn = partial(self._host.turn, self._life)
-            paramiko.SFTPServer(channel, name, self, SftpFiles, turn).start()
+            paramiko.SFTPServer(channel, "sftp", self, SftpFiles, turn).start()
         return True
 
     def _answer(self, channel: paramiko.Channel, line: str) -> None:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            asked = ticket_in(line)
+            if asked is not None:
+                # Every simulated sudo lets everybody in, and asks for no password.
+                ticket, line = asked
+                channel.sendall_stderr(ticket.went(0))
+                _read_exactly(channel, ticket.begin)
+            if line == SFTP_SERVER:
+                self._move_files(channel)
+                return
             script = _read_all(channel)
             self._send(channel, self._ask_machine(line, script))
 
@@ -195,6 +206,16 @@ class _Session(paramiko.ServerInterface):
         finally:
             if answer.down_s is not None:
                 self._host.restart(answer.until_down_s, answer.down_s)
+
+
+def _read_exactly(channel: paramiko.Channel, wanted: bytes) -> None:
+    """Read what lets a command behind sudo begin. Raises `EOFError` for anything else."""
+    found = b""
+    while len(found) < len(wanted):
+        piece = channel.recv(len(wanted) - len(found))
+        found += piece
+        if not piece or not wanted.startswith(found):
+            raise EOFError
 
 
 def _read_all(channel: paramiko.Channel) -> bytes:

@@ -18,7 +18,8 @@ import msgspec
 
 from outagekit.errors import InvalidInput, NothingMatched, Problem
 from outagekit.events import EndpointId, OperatingSystem, StepId
-from outagekit.inventory.model import Client, Endpoint
+from outagekit.inventory.model import Client, Credential, Endpoint, Site
+from outagekit.plan.accounts import refuse_unreachable_root
 from outagekit.plan.allowed import Permission, override_of, refusals, remaining
 from outagekit.plan.model import Plan, Stage
 from outagekit.plan.not_yet import refuse_not_yet
@@ -70,14 +71,17 @@ def build_plan(
     `params` come from `typed_params`; `clients` may hold more than the endpoints need, the plan
     keeps only what they use. Refusals do not raise here, so that a plan can show them.
     Raises `NothingMatched` without endpoints, `NotYet` for what this version does not execute,
-    `InvalidInput` if an endpoint has no script in a language of its system or names what its
-    client does not have, and `UsageError` for an override that overrides nothing.
+    `InvalidInput` if an endpoint has no script in a language of its system, cannot have the root
+    a step asks for, or names what its client does not have, and `UsageError` for an override that
+    overrides nothing.
     """
     chosen = fair_order(endpoints)
     if not chosen:
         raise NothingMatched("no endpoint is chosen, so there is nothing to plan")
     used = used_clients(chosen, clients)
-    refuse_not_yet(playbook, chosen, {client.client: client for client in used})
+    by_name = {client.client: client for client in used}
+    refuse_not_yet(playbook, chosen)
+    refuse_unreachable_root(playbook, chosen, by_name)
     _refuse_missing_scripts(playbook, chosen)
     refused = refusals(_as_executed(playbook.steps, mode), used)
     given = tuple(override_of(permission, refused) for permission in overrides)
@@ -167,12 +171,26 @@ def _stripped(name: str, endpoints: Sequence[Endpoint], clients: Mapping[str, Cl
     if name not in clients:
         raise InvalidInput(f"{endpoints[0].id} belongs to a client that does not exist")
     client = clients[name]
+    sites = _used(client.sites, "site", endpoints)
+    credentials = _used(client.credentials, "credential", endpoints)
+    credentials |= _for_jumps(sites.values(), client)
     return msgspec.structs.replace(
-        client,
-        credentials=_used(client.credentials, "credential", endpoints),
-        sites=_used(client.sites, "site", endpoints),
-        endpoints={},
+        client, credentials=dict(sorted(credentials.items())), sites=sites, endpoints={}
     )
+
+
+def _for_jumps(sites: Iterable[Site], client: Client) -> dict[str, Credential]:
+    """Return the credentials for the jump hosts of sites, by name."""
+    used: dict[str, Credential] = {}
+    for site in sites:
+        name = site.jump_credential
+        if name is None:
+            continue
+        if name not in client.credentials:
+            message = f"site {site.name} of {client.client} names credential {name}"
+            raise InvalidInput(f"{message}, which does not exist")
+        used[name] = client.credentials[name]
+    return used
 
 
 def _used(known: Mapping[str, _T], field: str, endpoints: Iterable[Endpoint]) -> dict[str, _T]:

@@ -6,12 +6,12 @@ anything of this kind is refused as a whole, and every such place is listed at o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from outagekit.errors import NotYet, Problem
-from outagekit.inventory.model import Client, Endpoint
+from outagekit.inventory.model import Endpoint
 from outagekit.playbook.model import Later, Playbook, Step
 from outagekit.text import count, fold_list
 
@@ -20,15 +20,12 @@ INVENTORY: Final = Path("inventory")
 _NAMES = 10
 
 
-def refuse_not_yet(
-    playbook: Playbook, endpoints: Sequence[Endpoint], clients: Mapping[str, Client]
-) -> None:
+def refuse_not_yet(playbook: Playbook, endpoints: Sequence[Endpoint]) -> None:
     """Raise `NotYet` with a problem for every place that needs a later version.
 
-    Of the inventory only what the chosen endpoints use counts. `clients` must hold the client
-    of every endpoint, with the site it stands at.
+    Of the inventory only what the chosen endpoints use counts.
     """
-    problems = (*_in_playbook(playbook), *_in_inventory(endpoints, clients))
+    problems = (*_in_playbook(playbook), *_in_inventory(endpoints))
     if not problems:
         return
     message = "this version does not execute everything the plan needs"
@@ -48,34 +45,18 @@ def _in_playbook(playbook: Playbook) -> Iterator[Problem]:
 def _of_step(step: Step) -> Iterator[str]:
     if isinstance(step.action, Later):
         yield step.action.name
-    if step.account in {"root", "system"}:
-        yield f"as: {step.account}"
+    if step.account == "system":
+        yield "as: system"
 
 
-def _in_inventory(
-    endpoints: Sequence[Endpoint], clients: Mapping[str, Client]
-) -> Iterator[Problem]:
+def _in_inventory(endpoints: Sequence[Endpoint]) -> Iterator[Problem]:
     windows = [e for e in endpoints if e.os == "windows"]
-    become = [e for e in endpoints if e.become is not None]
-    jumped = [e for e in endpoints if _is_behind_jump(e, clients)]
     if windows:
         yield _problem(windows, "`os: windows` (WinRM)", "--limit 'not os:windows'")
-    if become:
-        names = (f"not {name}" for name in dict.fromkeys(e.name for e in become))
-        yield _problem(become, "`become`", f"--limit '{' and '.join(names)}'")
-    if jumped:
-        names = (f"not site:{site}" for site in dict.fromkeys(e.site for e in jumped))
-        yield _problem(jumped, "`jump`", f"--limit '{' and '.join(names)}'")
-
-
-def _is_behind_jump(endpoint: Endpoint, clients: Mapping[str, Client]) -> bool:
-    if endpoint.site is None:
-        return False
-    return clients[endpoint.client].sites[endpoint.site].jump is not None
 
 
 def _problem(concerned: Iterable[Endpoint], what: str, limit: str) -> Problem:
     names = [endpoint.id for endpoint in concerned]
     message = f"{what} of {count(len(names), 'endpoint')} is not executed yet"
-    hint = f"leave them out with {limit}" if len(names) <= _NAMES or "os:" in limit else ""
+    hint = f"leave them out with {limit}"
     return Problem(INVENTORY, 0, 0, f"{message}: {fold_list(names, _NAMES)}", hint)

@@ -15,6 +15,7 @@ from outagekit.errors import Refused, UsageError
 from outagekit.events import Allow, EndpointId, StepId
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Client
+from outagekit.plan.accounts import by_sudo
 from outagekit.plan.foreseen import ForeseenStage, foreseen_stages, stop_words
 from outagekit.plan.model import Override, Plan, Refusal, Stage
 from outagekit.plan.spread import survey_of
@@ -84,6 +85,8 @@ class Summary(Value, frozen=True):
     leading: tuple[EndpointId, ...]
     """Who goes first, by the rollout's `first`."""
     apart: tuple[EndpointId, ...]
+    by_sudo: int
+    """On how many endpoints a changing step becomes root by sudo."""
     pounce: tuple[StepId, ...]
     dry_run: bool
     undo_on_failure: bool
@@ -113,6 +116,7 @@ def summarise(plan: Plan) -> Summary:
         waves=waves,
         leading=plan.first,
         apart=plan.apart,
+        by_sudo=len(by_sudo(plan)),
         pounce=plan.pounce,
         dry_run=plan.dry_run,
         undo_on_failure=plan.undo_on_failure,

@@ -19,6 +19,7 @@ from outagekit.run.opening import Beginning, OpenRun, Resumption, open_run, resu
 from outagekit.run.signals import StopRequests, signals_to
 from outagekit.run.surroundings import Ending, Surroundings
 from outagekit.run.wishes import AnyWish
+from outagekit.transports.protocol import Ways
 
 _CLOSE_S = 1.0
 
@@ -54,6 +55,8 @@ class Setting:
     warn: Callable[[str], None] = lambda _text: None
     """Is told what no record can tell, because the log has failed."""
     voice: Voice | None = None
+    ways: Ways | None = None
+    """How endpoints are seen that do not answer; closed at the end of the run. None: straight."""
 
 
 def conduct(
@@ -84,7 +87,11 @@ def _conduct(opening: AbstractContextManager[OpenRun], setting: Setting) -> Cond
         if setting.on_open is not None:
             setting.on_open(opened.run, opened.folder.path)
         driver = Lanes(
-            setting.connect, folder=opened.folder.path, key=opened.key, limits=setting.limits
+            setting.connect,
+            folder=opened.folder.path,
+            key=opened.key,
+            limits=setting.limits,
+            ways=setting.ways,
         )
         coordinator = Coordinator(
             opened.state,
@@ -105,4 +112,6 @@ def _conduct(opening: AbstractContextManager[OpenRun], setting: Setting) -> Cond
             ending = coordinator.run()
         finally:
             driver.close(_CLOSE_S)
+            if setting.ways is not None:
+                setting.ways.close()
     return Conducted(opened.run, ending, opened.folder.path, opened.log.head.seq)

@@ -1,4 +1,4 @@
-"""The first command on a connection: which machine is this, and since when is it up. Pure."""
+"""The first command on a connection: which machine is this, up since when, who are we. Pure."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ elif command -v sysctl >/dev/null 2>&1; then
   since=$(sysctl -n kern.boottime 2>/dev/null | sed -n 's/^{ sec = \([0-9]*\),.*/\1/p' || :)
   if [ -n "$since" ]; then up=$(($(date +%s) - since)); fi
 fi
-printf 'machine-id=%s\nboot-id=%s\nuptime-s=%s\n' "$id" "$boot" "$up"
+uid=$(id -u 2>/dev/null || :)
+printf 'machine-id=%s\nboot-id=%s\nuptime-s=%s\nuid=%s\n' "$id" "$boot" "$up" "$uid"
 """
 
 IDENTITY: Final = render(Code("sh", _SCRIPT), {}, step="-", part="identity")
-"""Prints `machine-id=…`, `boot-id=…`, `uptime-s=…`; what the machine cannot tell is empty."""
+"""Prints `machine-id=…`, `boot-id=…`, `uptime-s=…`, `uid=…`; what the machine cannot tell
+is empty."""
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+_NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _NOT_SET_UP: Final = frozenset({"uninitialized"})
 
 
@@ -51,6 +54,8 @@ class Identity:
     machine_id: str = ""
     boot_id: str = ""
     uptime_s: float | None = None
+    uid: int | None = None
+    """Of who logged in."""
 
 
 def parse_identity(outcome: Outcome) -> Identity | Failure:
@@ -63,7 +68,7 @@ def parse_identity(outcome: Outcome) -> Identity | Failure:
     told = dict(
         line.strip().partition("=")[::2]
         for line in outcome.stdout.text.split("\n")
-        if line.startswith(("machine-id=", "boot-id=", "uptime-s="))
+        if line.startswith(("machine-id=", "boot-id=", "uptime-s=", "uid="))
     )
     if outcome.exit_code != 0 or not told.keys() >= {"machine-id", "boot-id"}:
         said = (outcome.stderr.text.strip() or outcome.stdout.text.strip())[:200]
@@ -71,7 +76,13 @@ def parse_identity(outcome: Outcome) -> Identity | Failure:
         return Failure(FailureKind.PROTOCOL, visible_line(detail))
     up = told.get("uptime-s", "")
     uptime_s = float(up) if _SECONDS.fullmatch(up) else None
-    return Identity(_sound(told["machine-id"]), _sound(told["boot-id"]), uptime_s)
+    uid = told.get("uid", "")
+    return Identity(
+        _sound(told["machine-id"]),
+        _sound(told["boot-id"]),
+        uptime_s,
+        int(uid) if _NUMBER.fullmatch(uid) else None,
+    )
 
 
 def _sound(value: str) -> str:

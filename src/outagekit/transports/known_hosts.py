@@ -1,8 +1,8 @@
 """The OpenSSH `known_hosts` format: host keys and the names they belong to.
 
 Pure: lines in, values out, and lines again. Plain names, `[name]:port`, patterns, negated ones and
-hashed names are read; plain names are written. A `@revoked` key is never known, a
-`@cert-authority` line is kept but not used.
+hashed names are read; plain names are written. A `@revoked` key is never known. A
+`@cert-authority` line is kept but not used: a host key is believed for itself only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -20,6 +21,9 @@ from outagekit.errors import OutagekitError
 from outagekit.inventory.address import canonical
 
 SSH_PORT: Final = 22
+REVOKED: Final = "@revoked"
+AUTHORITY: Final = "@cert-authority"
+_MARKERS: Final = (REVOKED, AUTHORITY)
 _PATTERN: Final = re.compile(r"[*?!]")
 _NAME: Final = re.compile(r"[^\s,*?!|#\[\]@]+")
 _TYPE: Final = re.compile(r"[a-z0-9@.-]{3,64}")
@@ -32,6 +36,10 @@ class HostKey:
     type: str
     """`ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`."""
     base64: str
+
+    def __str__(self) -> str:
+        """Return type and fingerprint, as people compare them."""
+        return f"{self.type} {self.fingerprint}"
 
     @property
     def fingerprint(self) -> str:
@@ -78,18 +86,44 @@ def host_name(address: str, port: int) -> str:
     return name if port == SSH_PORT else f"[{name}]:{port}"
 
 
+class _BadLineError(Exception):
+    """A line that says nothing; the message is why."""
+
+
 def parse_line(line: str) -> Entry | None:
     """Return what a line says, or None for a comment, an empty line or one that says nothing."""
-    fields = line.split()
-    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-    if len(fields) < 3 or fields[0].startswith("#"):  # noqa: PLR2004  (names, type, key)
+    try:
+        return _parsed(line)
+    except _BadLineError:
         return None
+
+
+def fault_of(line: str) -> str:
+    """Return why a line says nothing although it is no comment, or an empty text."""
+    try:
+        _parsed(line)
+    except _BadLineError as fault:
+        return str(fault)
+    return ""
+
+
+def _parsed(line: str) -> Entry | None:
+    fields = line.split()
+    if not fields or fields[0].startswith("#"):
+        return None
+    marker = fields.pop(0) if fields[0].startswith("@") else ""
+    if marker not in {"", *_MARKERS}:
+        raise _BadLineError("its marker is none of OpenSSH's")
+    if len(fields) < 3:  # noqa: PLR2004  (names, type, key)
+        raise _BadLineError("names, type and key of a host key should stand here")
+    names = tuple(filter(None, fields[0].split(",")))
     try:
         key = HostKey.of(base64.b64decode(fields[2], validate=True))
-    except (binascii.Error, ValueError, OutagekitError):
-        return None
-    names = tuple(filter(None, fields[0].split(",")))
-    return Entry(names, key, marker) if key.type == fields[1] and names else None
+    except (binascii.Error, ValueError, OutagekitError) as fault:
+        raise _BadLineError("its key is damaged or cut") from fault
+    if key.type != fields[1] or not names:
+        raise _BadLineError("its key is not of the type it says")
+    return Entry(names, key, marker)
 
 
 def format_line(name: str, key: HostKey) -> str:
@@ -101,8 +135,11 @@ class KnownHosts:
     """A known_hosts file, read once. Looking up a plain name costs one dictionary access."""
 
     def __init__(self, text: str) -> None:
-        self.lines = tuple(text.splitlines())
-        self.entries = tuple(e for e in map(parse_line, self.lines) if e is not None)
+        # Only what OpenSSH takes for the end of a line: a comment must not become a second one.
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        self.lines = tuple(lines if lines[-1] else lines[:-1])
+        self._parsed = tuple(map(parse_line, self.lines))
+        self.entries = tuple(entry for entry in self._parsed if entry is not None)
         self._plain: dict[str, list[Entry]] = {}
         self._others: list[Entry] = []
         for entry in self.entries:
@@ -114,31 +151,64 @@ class KnownHosts:
 
     def keys(self, name: str) -> tuple[HostKey, ...]:
         """Return the keys trusted for a name made by `host_name`, in the order of the file."""
-        found = [*self._plain.get(name, ()), *(e for e in self._others if e.matches(name))]
-        revoked = {e.key for e in found if e.marker == "@revoked"}
+        found = self._about(name)
+        revoked = {e.key for e in found if e.marker == REVOKED}
         known = (e.key for e in found if not e.marker and e.key not in revoked)
         return tuple(dict.fromkeys(known))
 
-    def with_key(self, name: str, key: HostKey) -> str:
-        """Return the file's text with a line added."""
-        return "".join(f"{line}\n" for line in (*self.lines, format_line(name, key)))
+    def revoked(self, name: str) -> frozenset[HostKey]:
+        """Return the keys that must never be trusted for a name."""
+        return frozenset(e.key for e in self._about(name) if e.marker == REVOKED)
 
-    def without(self, name: str) -> KnownHosts:
-        """Return the file without the keys of a name; other names of the same lines stay.
+    def has_authority(self, name: str) -> bool:
+        """Return whether the file would have a certificate authority vouch for a name."""
+        return any(e.marker == AUTHORITY for e in self._about(name))
+
+    def faults(self) -> tuple[tuple[int, str], ...]:
+        """Return the lines that say nothing although they are no comments: number and reason."""
+        silent = (n for n, entry in enumerate(self._parsed) if entry is None)
+        named = ((n + 1, fault_of(self.lines[n])) for n in silent)
+        return tuple((number, fault) for number, fault in named if fault)
+
+    def with_keys(self, keys: Iterable[tuple[str, HostKey]]) -> KnownHosts:
+        """Return the file with a line for each name and key added."""
+        return KnownHosts(_text((*self.lines, *(format_line(name, key) for name, key in keys))))
+
+    def without(self, names: Collection[str]) -> KnownHosts:
+        """Return the file without the keys of some names; other names of the same lines stay.
 
         A pattern, a revoked key and a certificate authority stay too: they speak of more.
         """
-        return KnownHosts("\n".join(kept for line in self.lines for kept in _rest(line, name)))
+        gone = frozenset(names)
+        kept = (_rest(*both, gone) for both in zip(self.lines, self._parsed, strict=True))
+        return KnownHosts(_text(line for line in kept if line is not None))
+
+    @property
+    def text(self) -> str:
+        """The file's text."""
+        return _text(self.lines)
+
+    def _about(self, name: str) -> list[Entry]:
+        return [*self._plain.get(name, ()), *(e for e in self._others if e.matches(name))]
 
 
-def _rest(line: str, name: str) -> list[str]:
-    entry = parse_line(line)
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rest(line: str, entry: Entry | None, gone: frozenset[str]) -> str | None:
     if entry is None or entry.marker or any(_PATTERN.search(n) for n in entry.names):
-        return [line]
-    names = [n for n in entry.names if not _matches(n, name)]
+        return line
+    names = [n for n in entry.names if not _is_one_of(n, gone)]
     if len(names) == len(entry.names):
-        return [line]
-    return [" ".join((",".join(names), *line.split()[1:]))] if names else []
+        return line
+    return " ".join((",".join(names), *line.split()[1:])) if names else None
+
+
+def _is_one_of(written: str, names: frozenset[str]) -> bool:
+    if written.startswith("|"):
+        return any(_matches_hash(written, name) for name in names)
+    return written.casefold() in names
 
 
 def _matches(written: str, name: str) -> bool:
@@ -150,12 +220,17 @@ def _matches(written: str, name: str) -> bool:
 
 
 def _matches_hash(written: str, name: str) -> bool:
+    salt, digest = _salted(written)
+    return bool(digest) and hmac.digest(salt, name.encode(), "sha1") == digest
+
+
+@lru_cache(maxsize=8192)
+def _salted(written: str) -> tuple[bytes, bytes]:
     try:
         _, version, salt, digest = written.split("|")
-        made = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        return version == "1" and hmac.compare_digest(made, base64.b64decode(digest))
+        return base64.b64decode(salt), base64.b64decode(digest) if version == "1" else b""
     except ValueError:
-        return False
+        return b"", b""
 
 
 @lru_cache(maxsize=256)

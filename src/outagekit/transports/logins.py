@@ -1,8 +1,9 @@
 """What this process knows of the passwords it has used, so that it locks no account.
 
 One password often opens a whole client. Until it has been accepted, and again after it was
-refused, logins with it go one at a time; not accepted twice in a row, it is not used any more. No
-password stands here, only what came of it. Keys are none of its business.
+refused, those who log in with it, or become root with it, go one at a time; not accepted twice in
+a row, it is not used any more. No password stands here, only what came of it. Keys are none of
+its business.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from outagekit.credentials import SecretRef
 from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Failure
 
+Use = Literal["password", "sudo password"]
+"""What a password is for: to log in, or to become root where one has logged in."""
 Verdict = Literal["accepted", "refused", "unanswered", "unused"]
 """What came of a password: `unanswered` was sent and maybe judged, `unused` never left us."""
 
@@ -46,8 +50,8 @@ class Turn:
 class SharedPassword:
     """One password and what came of it, for all connections of this process."""
 
-    def __init__(self, whose: str) -> None:
-        self._whose = whose
+    def __init__(self, whose: str, use: Use = "password") -> None:
+        self._name = f"the {use} of {whose}"
         self._changed = threading.Condition()
         self._strikes = 0
         self._proven = False
@@ -59,8 +63,8 @@ class SharedPassword:
         if self._strikes < _STRIKES:
             return None
         detail = (
-            f"the password of {self._whose} was not accepted twice in a row: it is not tried any"
-            " more in this run, so that no account is locked"
+            f"{self._name} was not accepted twice in a row: it is not tried any more in this run,"
+            " so that no account is locked"
         )
         return Failure(FailureKind.CREDENTIAL_STOPPED, detail)
 
@@ -78,11 +82,13 @@ class SharedPassword:
                 if (stopped := self.stopped) is not None:
                     return stopped
                 if given_up():
-                    return Failure(FailureKind.LOST, "the connection ended before the login")
+                    return Failure(
+                        FailureKind.LOST, "the connection ended before the password was sent"
+                    )
                 if self._is_open or self._holder is None:
                     return self._given(timeout_s)
                 if time.monotonic() >= latest_s:
-                    detail = f"other logins with the password of {self._whose} took too long"
+                    detail = f"others with {self._name} took too long"
                     return Failure(FailureKind.TIMEOUT, detail)
                 self._changed.wait(_SLICE_S)
 
@@ -133,16 +139,19 @@ class Logins:
         self._salt = secrets.token_bytes(16)
         self._shared: dict[tuple[str, ...], SharedPassword] = {}
 
-    def shared(self, client: str, credential: Credential, password: str) -> SharedPassword:
-        """Return what everybody shares who logs in with this password of a credential.
+    def shared(
+        self, client: str, credential: Credential, password: str, *, use: Use = "password"
+    ) -> SharedPassword:
+        """Return what everybody shares who uses this password of a credential in this way.
 
         A credential is client, name and user; without an inventory it is user and reference. A
         command may give each endpoint its own password: those are shared with nobody.
         """
-        key = (*_key(client, credential), self._proof_of(credential, password))
+        reference = credential.password if use == "password" else credential.sudo
+        key = (use, *_key(client, credential, reference), self._proof_of(reference, password))
         who = visible_line(f"credential {credential.name} ({credential.user}) of {client}")
         with self._guard:
-            return self._shared.setdefault(key, SharedPassword(who))
+            return self._shared.setdefault(key, SharedPassword(who, use))
 
     def stopped(self, client: str, credential: Credential | None) -> Failure | None:
         """Return why an endpoint need not even be connected: its only way to log in is stopped."""
@@ -151,17 +160,18 @@ class Logins:
         if credential.key or credential.agent or credential.password.kind == "cmd":
             return None
         with self._guard:
-            shared = self._shared.get((*_key(client, credential), ""))
+            key = ("password", *_key(client, credential, credential.password), "")
+            shared = self._shared.get(key)
         return shared.stopped if shared is not None else None
 
-    def _proof_of(self, credential: Credential, password: str) -> str:
-        if credential.password is None or credential.password.kind != "cmd":
+    def _proof_of(self, reference: SecretRef | None, password: str) -> str:
+        if reference is None or reference.kind != "cmd":
             return ""
         return hmac.new(self._salt, password.encode(), hashlib.sha256).hexdigest()
 
 
-def _key(client: str, credential: Credential) -> tuple[str, str, str]:
+def _key(client: str, credential: Credential, reference: SecretRef | None) -> tuple[str, str, str]:
     name = credential.name
-    if client == ADHOC and credential.password is not None:
-        name = credential.password.describe()
+    if client == ADHOC and reference is not None:
+        name = reference.describe()
     return client, name, credential.user

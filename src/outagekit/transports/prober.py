@@ -1,7 +1,8 @@
 """Watching ports of endpoints that do not answer, until they do: connections only, no login.
 
 One thread for all of them. A connection that is taken is closed at once, without a byte. Names are
-looked up elsewhere. It decides nothing about an endpoint but that its port took a connection.
+looked up, and those behind a jump host knocked at, elsewhere. It decides nothing about an endpoint
+but that its port took a connection.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from outagekit.errors import OutagekitError
 from outagekit.events import EndpointId
+from outagekit.transports.knocks import Knocks
 from outagekit.transports.lookups import Lookups
-from outagekit.transports.probe import ssh_port
-from outagekit.transports.protocol import Target
-from outagekit.transports.sockets import PENDING, Place, is_literal, look_up
-
-_Site = tuple[str, str | None]
+from outagekit.transports.protocol import Target, Ways
+from outagekit.transports.sockets import PENDING, Place
+from outagekit.transports.watched import Site, Straight, Watched
 
 _OFTEN_S: Final = 2.0
 _OFTEN_FOR_S: Final = 60.0
@@ -65,61 +66,26 @@ def interval_s(age_s: float, watched: int) -> float:
     return min(max(min(grown_s, bound_s), least_s), _SELDOM_S)
 
 
-@dataclass(slots=True, eq=False)
-class _Watched:
-    """An endpoint that is watched; at any time it is due, ready or being probed."""
-
-    endpoint: EndpointId
-    site: _Site
-    address: str
-    port: int
-    since_s: float
-    due_s: float | None
-    """None while it is ready or being probed."""
-    places: list[Place] = field(default_factory=list)
-    known_until_s: float = 0.0
-    turn: int = 0
-    """Which of the places is tried next."""
-    left: int = 0
-    """How many of them this probe may still try."""
-    began_s: float = 0.0
-    connecting_since_s: float = 0.0
-
-    @classmethod
-    def of(cls, target: Target, from_s: float) -> _Watched:
-        """Return an endpoint to be probed from then on; an address is its own place."""
-        endpoint = target.endpoint
-        made = cls(
-            endpoint=endpoint.id,
-            site=(endpoint.client, endpoint.site),
-            address=endpoint.address,
-            port=ssh_port(endpoint),
-            since_s=from_s,
-            due_s=from_s,
-        )
-        if is_literal(made.address):
-            with contextlib.suppress(OSError):
-                made.places = look_up(made.address, made.port, socket.AI_NUMERICHOST)
-                made.known_until_s = float("inf")
-        return made
-
-
-_News = tuple[_Watched, list[Place] | None]
-"""An endpoint to watch from now on, or what its name stands for."""
+_Told = list[Place] | bool | None
+"""What a name stands for, or what came of a knock; None: watch it from now on."""
 
 
 class Prober:
     """Tells of each watched endpoint once when its port takes a connection, then forgets it."""
 
     def __init__(
-        self, on_answer: Callable[[EndpointId], None], limits: ProbeLimits | None = None
+        self,
+        on_answer: Callable[[EndpointId], None],
+        limits: ProbeLimits | None = None,
+        ways: Ways | None = None,
     ) -> None:
         """`on_answer` is called in the probing thread and must not block."""
         self._on_answer = on_answer
+        self._ways = ways or Straight()
         self._limits = limits or ProbeLimits()
         self._guard = threading.Lock()
-        self._watched: dict[EndpointId, _Watched] = {}
-        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
+        self._watched: dict[EndpointId, Watched] = {}
+        self._news: queue.SimpleQueue[tuple[Watched, _Told]] = queue.SimpleQueue()
         self._bell: socket.socket | None = None
         self._closed = False
 
@@ -130,7 +96,10 @@ class Prober:
 
     def watch(self, target: Target, after_s: float) -> None:
         """Probe an endpoint from so many seconds on; nothing after `close`."""
-        watched = _Watched.of(target, time.monotonic() + after_s)
+        place = None
+        with contextlib.suppress(OutagekitError):  # a way that cannot be worked out leads nowhere
+            place = self._ways.place(target)
+        watched = Watched.of(target, place, time.monotonic() + after_s)
         with self._guard:
             if self._closed:
                 return
@@ -169,12 +138,16 @@ class Prober:
 
     # The rest is for the probing thread and its lookups.
 
-    def tell(self, watched: _Watched, places: list[Place] | None = None) -> None:
+    def tell(self, watched: Watched, told: _Told = None) -> None:
         """Have the probing thread know something of an endpoint."""
-        self._news.put((watched, places))
+        self._news.put((watched, told))
         self._ring()
 
-    def news(self) -> Iterator[_News]:
+    def knock(self, target: Target, timeout_s: float) -> bool:
+        """Return whether an endpoint takes a connection."""
+        return self._ways.knock(target, timeout_s)
+
+    def news(self) -> Iterator[tuple[Watched, _Told]]:
         """Yield what the probing thread was told and does not know yet."""
         with contextlib.suppress(queue.Empty):
             while True:
@@ -185,11 +158,11 @@ class Prober:
         """Whether the probing thread has to end."""
         return self._closed
 
-    def wants(self, watched: _Watched) -> bool:
+    def wants(self, watched: Watched) -> bool:
         """Return whether it is still this that is watched."""
         return self._watched.get(watched.endpoint) is watched
 
-    def answered(self, watched: _Watched) -> None:
+    def answered(self, watched: Watched) -> None:
         """Tell of an endpoint that answers, unless it is watched no more."""
         with self._guard:
             wanted = self.wants(watched)
@@ -209,14 +182,16 @@ class _Probing:
         self._prober = prober
         self._limits = limits
         self._ear, self._bell = ends
-        self._lookups: Lookups[_Watched] = Lookups(prober.tell)
+        self._lookups: Lookups[Watched] = Lookups(prober.tell)
+        self._knocks: Knocks[Watched] = Knocks(self._knock, prober.tell)
         self._random = random.Random()  # noqa: S311  (spreads probes, keeps no secret)
         self._numbers = itertools.count()
-        self._due: list[tuple[float, int, _Watched]] = []
-        self._ready: OrderedDict[_Site, deque[_Watched]] = OrderedDict()
-        self._probing: dict[_Watched, socket.socket] = {}
+        self._due: list[tuple[float, int, Watched]] = []
+        self._ready: OrderedDict[Site, deque[Watched]] = OrderedDict()
+        self._probing: dict[Watched, socket.socket] = {}
         """Those that began to connect first come first."""
-        self._at_site: Counter[_Site] = Counter()
+        self._knocking: set[Watched] = set()
+        self._at_site: Counter[Site] = Counter()
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -232,6 +207,7 @@ class _Probing:
                 if key.data is not None:
                     self._conclude(key.data)
         self._lookups.close()
+        self._knocks.close()
         for sock in (*self._probing.values(), self._ear, self._bell):
             sock.close()
         self._selector.close()
@@ -240,20 +216,34 @@ class _Probing:
         with contextlib.suppress(OSError):  # nobody rang
             while self._ear.recv(4096):
                 pass
-        for watched, places in self._prober.news():
-            if places is None:
+        for watched, news in self._prober.news():
+            if news is None:
                 self._set_due(watched, watched.since_s)
-            elif places:
-                watched.places = places
+            elif isinstance(news, bool):
+                self._hear_knock(watched, now_s, answers=news)
+            elif news:
+                watched.places = news
                 watched.known_until_s = now_s + _KNOWN_FOR_S
                 if watched.due_s is not None:
                     self._set_due(watched, max(now_s, watched.since_s))
 
-    def _set_due(self, watched: _Watched, due_s: float) -> None:
+    def _hear_knock(self, watched: Watched, now_s: float, *, answers: bool) -> None:
+        self._knocking.discard(watched)
+        self._at_site[watched.site] -= 1
+        if answers:
+            self._prober.answered(watched)
+        elif self._prober.wants(watched):
+            self._put_off(watched, now_s)
+
+    def _knock(self, watched: Watched) -> bool:
+        wanted = self._prober.wants(watched)
+        return wanted and self._prober.knock(watched.target, self._patience_s())
+
+    def _set_due(self, watched: Watched, due_s: float) -> None:
         watched.due_s = due_s
         heapq.heappush(self._due, (due_s, next(self._numbers), watched))
 
-    def _put_off(self, watched: _Watched, now_s: float) -> None:
+    def _put_off(self, watched: Watched, now_s: float) -> None:
         every_s = interval_s(now_s - watched.since_s, self._prober.watching)
         every_s *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
         self._set_due(watched, max(now_s, watched.began_s + every_s))
@@ -263,9 +253,9 @@ class _Probing:
             due_s, _, watched = heapq.heappop(self._due)
             if watched.due_s != due_s or not self._prober.wants(watched):
                 continue
-            if now_s >= watched.known_until_s:
-                self._lookups.ask(watched, watched.address, watched.port)
-            if watched.places:
+            if watched.place is not None and now_s >= watched.known_until_s:
+                self._lookups.ask(watched, *watched.place)
+            if watched.places or watched.place is None:
                 watched.due_s = None
                 self._ready.setdefault(watched.site, deque()).append(watched)
             else:
@@ -287,13 +277,22 @@ class _Probing:
                 if self._prober.wants(watched):
                     watched.began_s = now_s
                     watched.left = len(watched.places)
-                    self._try_next(watched)
+                    self._try(watched)
 
-    def _has_room(self, site: _Site) -> bool:
+    def _has_room(self, site: Site) -> bool:
         of_site = self._limits.at_once if site[1] is None else self._limits.per_site
-        return len(self._probing) < self._limits.at_once and self._at_site[site] < of_site
+        probing = len(self._probing) + len(self._knocking)
+        return probing < self._limits.at_once and self._at_site[site] < of_site
 
-    def _try_next(self, watched: _Watched) -> None:
+    def _try(self, watched: Watched) -> None:
+        if watched.place is not None:
+            self._try_next(watched)
+            return
+        self._knocking.add(watched)
+        self._at_site[watched.site] += 1
+        self._knocks.ask(watched)
+
+    def _try_next(self, watched: Watched) -> None:
         """Connect to the next of its places; without one left, put it off."""
         while watched.left:
             place = watched.places[watched.turn % len(watched.places)]
@@ -308,7 +307,7 @@ class _Probing:
                 return
         self._put_off(watched, time.monotonic())
 
-    def _conclude(self, watched: _Watched) -> None:
+    def _conclude(self, watched: Watched) -> None:
         sock = self._released(watched)
         with sock:
             answers = _is_connected(sock)
@@ -328,7 +327,7 @@ class _Probing:
     def _patience_s(self) -> float:
         return self._limits.crowded_s if self._ready else self._limits.connect_s
 
-    def _released(self, watched: _Watched) -> socket.socket:
+    def _released(self, watched: Watched) -> socket.socket:
         sock = self._probing.pop(watched)
         self._selector.unregister(sock)
         self._at_site[watched.site] -= 1

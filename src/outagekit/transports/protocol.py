@@ -126,6 +126,25 @@ class Moved:
     sha256: str
 
 
+class Ways(Protocol):
+    """Seeing endpoints without logging in to them, each the way it is reached."""
+
+    def place(self, target: Target) -> tuple[str, int] | None:
+        """Return the address and port a connection from here leads to; None: it leads nowhere."""
+        ...
+
+    def knock(self, target: Target, timeout_s: float) -> bool:
+        """Return whether the endpoint takes a connection, which is closed at once.
+
+        For those without a place. Blocks for a few seconds beyond the time at most.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what connections share, as jump hosts; returns within a second."""
+        ...
+
+
 class Transport(Protocol):
     """A connection to one endpoint."""
 

@@ -1,43 +1,189 @@
-"""Many host keys at once: what `trust add` shows before anything is trusted."""
+"""Many host keys at once: what `trust add` shows before anything is trusted.
+
+Nobody is logged in but to the jump hosts on the way, and those only with a key that is trusted.
+"""
 
 from __future__ import annotations
 
 import queue
+import socket
 import threading
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from outagekit.events import EndpointId
-from outagekit.inventory.model import Endpoint
+from outagekit.events import FailureKind
+from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
-from outagekit.transports.probe import ssh_port
-from outagekit.transports.protocol import Deadlines, Failure
-from outagekit.transports.trust import scan_key
+from outagekit.transports.protocol import Deadlines, Failure, Target
+from outagekit.transports.sockets import dial
+from outagekit.transports.ssh.route import Route
+from outagekit.transports.ssh.session import greet
+from outagekit.transports.trust import filed_under
 
-_AT_ONCE = 16
+AT_ONCE: Final = 64
+"""Servers that are asked at once: most of the time each is only waited for."""
+_CERTIFICATE: Final = "-cert-v01@openssh.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A server that is asked for its host key: an endpoint, or a jump host on the way to it."""
+
+    target: Target
+    route: Route
+
+    @property
+    def filed(self) -> tuple[str, str, int]:
+        """Client, name and port: what its keys are known by."""
+        return filed_under(self.target.endpoint.client, self.route.end)
+
+
+def ends_of(targets: Sequence[Target], access: Access) -> list[Asked]:
+    """Return the endpoints themselves, in order."""
+    return [Asked(target, access.routes.route(target)) for target in targets]
+
+
+def next_jumps(targets: Sequence[Target], access: Access) -> list[Asked]:
+    """Return the jump hosts that have to be trusted before one can go on, each once a client.
+
+    Those are the first ones without a trusted key: what stands behind cannot be asked yet. Empty
+    once every way is open.
+    """
+    found: dict[tuple[str, str, int], Asked] = {}
+    for asked in ends_of(targets, access):
+        for number, jump in enumerate(asked.route.hops):
+            filed = filed_under(asked.target.endpoint.client, jump)
+            if not access.trust.known_keys(*filed):
+                found.setdefault(filed, Asked(asked.target, _way_to(asked.route, number)))
+                break
+    return list(found.values())
+
+
+def jumps_of(targets: Sequence[Target], access: Access) -> list[Asked]:
+    """Return every jump host on the ways, each once a client, nearest first."""
+    found: dict[tuple[str, str, int], Asked] = {}
+    for asked in ends_of(targets, access):
+        for number, jump in enumerate(asked.route.hops):
+            filed = filed_under(asked.target.endpoint.client, jump)
+            found.setdefault(filed, Asked(asked.target, _way_to(asked.route, number)))
+    return list(found.values())
+
+
+def _way_to(route: Route, number: int) -> Route:
+    """Return the way to a jump host of a way."""
+    return Route(end=route.hops[number], hops=route.hops[:number], command=route.command)
 
 
 def scan_keys(
-    endpoints: Sequence[Endpoint], deadlines: Deadlines | None = None
-) -> dict[EndpointId, HostKey | Failure]:
-    """Return what each endpoint shows as its host key, or why it showed none.
+    asked: Sequence[Asked],
+    access: Access,
+    *,
+    told: Callable[[HostKey | Failure], None] = lambda _: None,
+    at_once: int = AT_ONCE,
+) -> list[HostKey | Failure]:
+    """Return what each server shows as its host key, or why it showed none, in order.
 
-    At most 16 connections at once; each ends by the deadlines. Nobody is logged in.
+    At most `at_once` at a time, and no more of a site than the site allows; each ends by the
+    deadlines. `told` is called in this thread for each answer as it comes. If this thread is
+    interrupted, nothing goes on behind its back.
     """
-    waiting: queue.SimpleQueue[Endpoint] = queue.SimpleQueue()
-    found: queue.SimpleQueue[tuple[EndpointId, HostKey | Failure]] = queue.SimpleQueue()
-    for endpoint in endpoints:
-        waiting.put(endpoint)
+    waiting = _Waiting(asked)
+    found: queue.SimpleQueue[tuple[int, HostKey | Failure]] = queue.SimpleQueue()
 
     def scan() -> None:
-        while True:
-            try:
-                endpoint = waiting.get_nowait()
-            except queue.Empty:
-                return
-            key = scan_key(endpoint.address, ssh_port(endpoint), deadlines)
-            found.put((endpoint.id, key))
+        while (number := waiting.take()) is not None:
+            found.put((number, _key_of(asked[number], access, waiting.stopped)))
+            waiting.give_back(number)
 
-    for _ in range(min(_AT_ONCE, len(endpoints))):
+    for _ in range(min(at_once, len(asked))):
         threading.Thread(target=scan, daemon=True, name="outagekit-scan").start()
-    keys = dict(found.get() for _ in endpoints)
-    return {endpoint.id: keys[endpoint.id] for endpoint in endpoints}
+    answers: dict[int, HostKey | Failure] = {}
+    try:
+        while len(answers) < len(asked):
+            number, answer = found.get()
+            answers[number] = answer
+            told(answer)
+    finally:
+        waiting.stop()
+    return [answers[number] for number in range(len(asked))]
+
+
+class _Waiting:
+    """Who is still to be asked; hands out only whose site has room."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self._asked = asked
+        self._left = deque(range(len(asked)))
+        self._running: Counter[tuple[str, str]] = Counter()
+        self._change = threading.Condition()
+        self.stopped = threading.Event()
+
+    def take(self) -> int | None:
+        with self._change:
+            while self._left and not self.stopped.is_set():
+                for number in self._left:
+                    if self._has_room(number):
+                        self._left.remove(number)
+                        self._running[self._site(number)] += 1
+                        return number
+                self._change.wait()
+            return None
+
+    def give_back(self, number: int) -> None:
+        with self._change:
+            self._running[self._site(number)] -= 1
+            self._change.notify_all()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        with self._change:
+            self._change.notify_all()
+
+    def _has_room(self, number: int) -> bool:
+        site = self._asked[number].target.site
+        if site is None or site.concurrency is None:
+            return True
+        return self._running[self._site(number)] < site.concurrency
+
+    def _site(self, number: int) -> tuple[str, str]:
+        target = self._asked[number].target
+        return target.endpoint.client, target.site.name if target.site else ""
+
+
+def scan_key(address: str, port: int, deadlines: Deadlines | None = None) -> HostKey | Failure:
+    """Return the host key a server proves to have, without logging in and without trusting it."""
+    limits = deadlines or Deadlines()
+    stream = dial(address, port, deadlines=limits)
+    if isinstance(stream, Failure):
+        return stream
+    return _shown_key(stream, f"{address} port {port}", limits)
+
+
+def _key_of(asked: Asked, access: Access, stop: threading.Event) -> HostKey | Failure:
+    asker = access.asker(asked.target.endpoint, stop)
+    line = access.lines.connect(asked.route, asker)
+    if isinstance(line, Failure):
+        return line
+    key = _shown_key(line.stream, asked.route.end.place, access.deadlines, stop)
+    return line.explained(key) if isinstance(key, Failure) else key
+
+
+def _shown_key(
+    stream: socket.socket,
+    where: str,
+    deadlines: Deadlines,
+    stop: threading.Event | None = None,
+) -> HostKey | Failure:
+    session = greet(stream, where, deadlines=deadlines, stop=stop)
+    if isinstance(session, Failure):
+        return session
+    try:
+        key = session.server_key
+    finally:
+        session.hang_up()
+    if key.type.endswith(_CERTIFICATE):
+        detail = f"{where} shows a certificate only: have its sshd show its own host key too"
+        return Failure(FailureKind.HOST_KEY, detail)
+    return key

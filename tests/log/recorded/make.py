@@ -47,6 +47,10 @@ from outagekit.events import (
     StepTidied,
     StepUndone,
     StepVerified,
+    TrustAdded,
+    TrustPinned,
+    TrustRemoved,
+    TrustReplaced,
     WaveBaking,
     WaveJudged,
     WaveOpened,
@@ -146,6 +150,20 @@ def waves() -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def acts() -> tuple[object, ...]:
+    """Return what is done to a client's trust; in fact that is a log of its own."""
+    where = {"server": WEB, "name": "[10.1.4.11]:2222"}
+    old, new = ("ssh-ed25519 SHA256:abc",), ("ssh-ed25519 SHA256:def",)
+    return (
+        TrustAdded(**where, key=old[0], source="/home/ops/.ssh/known_hosts", os_user="ops"),
+        TrustPinned(endpoint=WEB, machine_id="m-1", os_user="ops"),
+        TrustReplaced(
+            **where, old=old, new=new, because="set up anew", machine_id="m-1", os_user="ops"
+        ),
+        TrustRemoved(**where, old=new, because="it was an impostor", os_user="ops"),
+    )
+
+
 def second_life(folder: RunFolder) -> tuple[object, ...]:
     """Return what happened after the resume."""
     saved = folder.evidence / "acme" / "0123456789abcdef-app.log"
@@ -158,6 +176,7 @@ def second_life(folder: RunFolder) -> tuple[object, ...]:
             path=saved.relative_to(folder.path).as_posix(), size_bytes=9,
             sha256=hashlib.sha256(b"evidence\n").hexdigest(),
         ),
+        *acts(),
         RunClosed(counts={EndState.CHANGED: 1, EndState.FAILED: 1}, exit_code=3),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from outagekit.events import FailureKind
@@ -89,13 +90,14 @@ def was_begun(work: Work) -> bool:
         return False
     limit_s = math.ceil(order.timeout_s)
     command = collect(order.detach, step=order.step, wait_s=0, limit_s=limit_s)
-    answer = parse_answer(work.transport.execute(command, Limits(run_s=_SLACK_S)))
+    owned = replace(command, account=order.account)
+    answer = parse_answer(work.transport.execute(owned, Limits(run_s=_SLACK_S)))
     return answer is not None and answer.state not in {"absent", "refused"}
 
 
 def tidy(order: Order, transport: Transport) -> bool:
     """Remove the folder of the order's script; return whether it is gone now."""
-    command = release(order.detach, step=order.step)
+    command = replace(release(order.detach, step=order.step), account=order.account)
     answer = parse_answer(transport.execute(command, Limits(run_s=_SLACK_S)))
     return answer is not None and answer.state == "released"
 
@@ -204,7 +206,8 @@ class _Attendance:
         # More than is kept: what is no text or holds secrets becomes longer on its way.
         limits = Limits(run_s=_WAIT_S + _SLACK_S, keep_bytes=4 * KEEP_BYTES)
         while True:
-            outcome = self._work.transport.execute(make(), limits)
+            command = replace(make(), account=self._order.account)
+            outcome = self._work.transport.execute(command, limits)
             if outcome.failure is None:
                 answer = parse_answer(outcome)
                 self._sent |= answer is None or answer.state != "refused"

@@ -27,7 +27,7 @@ from outagekit.run.executing.proof import foresee, probe, prove, take_back
 from outagekit.run.executing.reboot import restart
 from outagekit.run.executing.work import Bench, End, Work, failed, unsuccessful
 from outagekit.run.orders import Fetched, Finished, Order
-from outagekit.transports.probe import probe_http, probe_tcp
+from outagekit.transports.probe import probe_http
 from outagekit.transports.protocol import Failure, Limits, Transport
 from outagekit.transports.shell import parse_result
 
@@ -138,20 +138,25 @@ def _look(work: Work, action: WaitTcp | WaitHttp | WaitScript, *, limit_s: float
     if isinstance(action, WaitScript):
         code = action.script.variants[0]
         return work.judge("script", code, limit_s=limit_s)
-    endpoint = work.order.target.endpoint
-    port = endpoint.ports.get(action.port, action.port)
     timeout_s = min(_LAST_LOOK_S, work.order.timeout_s)
+    sock = work.transport.reach(action.port, timeout_s)
+    if isinstance(sock, Failure):
+        # What no way can ever show is not waited for.
+        return failed(sock) if sock.kind is FailureKind.PROTOCOL else False
     if isinstance(action, WaitTcp):
-        return probe_tcp(endpoint.address, port, timeout_s=timeout_s)
-    status = probe_http(
-        action.scheme, endpoint.address, port, path=action.path, timeout_s=timeout_s
-    )
+        sock.close()
+        return True
+    address = work.order.target.endpoint.address
+    place = (address, action.port)
+    status = probe_http(sock, action.scheme, place, path=action.path, timeout_s=timeout_s)
     return status == action.status
 
 
 def _push(work: Work, push: Push) -> End:
     limits = Limits(run_s=work.order.timeout_s)
-    moved = work.transport.put(push.content, push.to, mode=push.mode, limits=limits)
+    moved = work.transport.put(
+        push.content, push.to, mode=push.mode, limits=limits, account=work.order.account
+    )
     return failed(moved) if isinstance(moved, Failure) else End(work.done)
 
 
@@ -178,7 +183,9 @@ def _fetch_one(work: Work, source: str, max_bytes: int, limits: Limits) -> Fetch
     order, evidence = work.order, work.bench.evidence
     endpoint = order.target.endpoint
     place = evidence.place(endpoint.client, endpoint.name, order.step, source)
-    moved = work.transport.fetch(source, place, max_bytes=max_bytes, limits=limits)
+    moved = work.transport.fetch(
+        source, place, max_bytes=max_bytes, limits=limits, account=order.account
+    )
     if isinstance(moved, Failure):
         evidence.discard(place)
         return moved

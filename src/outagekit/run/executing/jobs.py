@@ -13,11 +13,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
 
 from outagekit.errors import frames_of
-from outagekit.events import EndState, FailureKind, end_state_of
+from outagekit.events import AttemptId, EndState, FailureKind, end_state_of
 from outagekit.run.orders import Finished, FirstContact, Order
 from outagekit.transports.protocol import Deadlines, Failure, Opened, Transport
+
+_TIDY_S: Final = 30.0
+"""What removing a folder may take."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +100,14 @@ class Places:
             job.called.set()
 
 
+def tidying(order: Order) -> Job:
+    """Return the job that removes what an order left on its endpoint."""
+    attempt = AttemptId(f"{order.attempt}:release")
+    return Job(
+        replace(order, attempt=attempt, check=None, verify=None, timeout_s=_TIDY_S), tidies=True
+    )
+
+
 def ended(order: Order, failure: Failure, began_ns: int) -> Finished:
     """Return the last report of an order that ended with a failure."""
     return Finished(
@@ -147,7 +161,9 @@ def time_for(order: Order, limits: Deadlines) -> float:
     files = len(getattr(order.action, "paths", ())) or 1
     parts = files + (order.check is not None) + (order.verify is not None)
     away_s = float(getattr(order.action, "within_s", 0.0))
-    return parts * (order.timeout_s + limits.accept_s) + away_s
+    # Its own, and the turns of two others with the same password.
+    become_s = 3 * limits.become_s if order.account == "root" else 0.0
+    return parts * (order.timeout_s + limits.accept_s + become_s) + away_s
 
 
 def close_aside(transports: Sequence[Transport]) -> threading.Thread:

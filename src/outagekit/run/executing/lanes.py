@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from outagekit.errors import OutagekitError
 from outagekit.events import AttemptId, EndpointId, EndState, FailureKind
 from outagekit.evidence import EvidenceStore
@@ -35,12 +33,13 @@ from outagekit.run.executing.jobs import (
     first_contact,
     keep_bug,
     sum_of,
+    tidying,
     time_for,
     took_nothing,
 )
 from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
 from outagekit.transports.prober import Prober
-from outagekit.transports.protocol import Deadlines, Failure, Target, Transport
+from outagekit.transports.protocol import Deadlines, Failure, Target, Transport, Ways
 
 Connect = Callable[[Target], Transport]
 
@@ -54,8 +53,6 @@ _FRESH_S = 5.0
 """How long an endpoint that answered goes first."""
 _MOST_REMEMBERED = 4096
 _LOOK_S = 1.0
-_TIDY_S = 30.0
-"""What removing a folder may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,15 @@ class Lanes:
     """A `Driver` in this process."""
 
     def __init__(
-        self, connect: Connect, *, folder: Path, key: bytes, limits: LaneLimits | None = None
+        self,
+        connect: Connect,
+        *,
+        folder: Path,
+        key: bytes,
+        limits: LaneLimits | None = None,
+        ways: Ways | None = None,
     ) -> None:
+        """Without `ways` a waiting endpoint is looked for at its own address."""
         self._connect = connect
         self._folder = folder
         self._key = key
@@ -82,7 +86,7 @@ class Lanes:
         self._orders: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._prober = Prober(self._answers)
+        self._prober = Prober(self._answers, ways=ways)
         self._places = Places(self._limits.connecting, self._kept_places)
         self._changed = threading.Condition()
         self._jobs: dict[AttemptId, Job] = {}
@@ -159,10 +163,8 @@ class Lanes:
         Tried once, in a lane; a failure is nobody's concern, and the next step's connection is
         not hurt by it.
         """
-        attempt = AttemptId(f"{order.attempt}:release")
-        tidying = replace(order, attempt=attempt, check=None, verify=None, timeout_s=_TIDY_S)
         if order.detach:
-            self._take(Job(tidying, tidies=True))
+            self._take(tidying(order))
 
     def close(self, grace_s: float) -> None:
         """End what runs and close what is kept, without waiting for lanes that hang.

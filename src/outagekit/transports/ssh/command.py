@@ -58,6 +58,8 @@ class Running:
     channel: paramiko.Channel
     stdin: bytes
     limits: Limits
+    early: bytes = b""
+    """Standard error that came with the endpoint's word that it took the command."""
     bell: _Bell = field(default_factory=_Bell)
     interrupted: threading.Event = field(default_factory=threading.Event)
 
@@ -94,6 +96,7 @@ class _Follower:
         self._channel.settimeout(0.0)
         self._channel.in_buffer.set_event(self._bell)
         self._channel.in_stderr_buffer.set_event(self._bell)
+        self._take("stderr", self._running.early)
         with WATCHDOG.limit(longest_s, session.cut):
             end = self._guarded(self._began_s + limits.run_s)
             if end in {"timeout", "interrupted"}:

@@ -28,6 +28,7 @@ from outagekit.events import FailureKind
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Failure, Limits, Moved
 from outagekit.transports.ssh.session import Session
+from outagekit.transports.ssh.sudo import NO_SERVER
 from outagekit.transports.watchdog import WATCHDOG
 
 _WRITE_BYTES: Final = 32 * 1024
@@ -58,6 +59,14 @@ class _Stop(Exception):  # noqa: N818  (the reason is the value it carries)
         self.failure = Failure(kind, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class SftpLine:
+    """A channel on which an sftp-server runs, or does as soon as it got `begin`."""
+
+    channel: paramiko.Channel
+    begin: bytes = b""
+
+
 @dataclass(slots=True)
 class _Transfer:
     """One transfer with its deadline."""
@@ -66,6 +75,8 @@ class _Transfer:
     path: str
     until_s: float
     limit_s: float
+    line: SftpLine | None = None
+    """None: the server's own subsystem."""
     channel: paramiko.Channel | None = None
     placing: bool = False
     """The new file was asked to take its place."""
@@ -100,10 +111,19 @@ class _Transfer:
 
 
 def put_file(
-    session: Session, content: bytes, path: str, *, mode: int, limits: Limits
+    session: Session,
+    content: bytes,
+    path: str,
+    *,
+    mode: int,
+    limits: Limits,
+    line: SftpLine | None = None,
 ) -> Moved | Failure:
-    """Write a file beside its place, prove it by reading it back, and let it take its place."""
-    transfer = _begun(session, path, limits)
+    """Write a file beside its place, prove it by reading it back, and let it take its place.
+
+    `line` is used instead of the server's sftp subsystem, and closed.
+    """
+    transfer = _begun(session, path, limits, line)
     moved = Moved(len(content), hashlib.sha256(content).hexdigest())
     folder, name = posixpath.split(path)
     temporary = posixpath.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.part")
@@ -122,10 +142,19 @@ def put_file(
 
 
 def fetch_file(
-    session: Session, path: str, into: Path, *, max_bytes: int, limits: Limits
+    session: Session,
+    path: str,
+    into: Path,
+    *,
+    max_bytes: int,
+    limits: Limits,
+    line: SftpLine | None = None,
 ) -> Moved | Failure:
-    """Copy a regular file into the new local file `into`; of a failure nothing is left there."""
-    transfer = _begun(session, path, limits)
+    """Copy a regular file into the new local file `into`; of a failure nothing is left there.
+
+    `line` as for `put_file`.
+    """
+    transfer = _begun(session, path, limits, line)
     try:
         local = os.open(into, _new_file_flags(), 0o600)
     except OSError as fault:
@@ -144,8 +173,8 @@ def fetch_file(
     return moved
 
 
-def _begun(session: Session, path: str, limits: Limits) -> _Transfer:
-    return _Transfer(session, path, time.monotonic() + limits.run_s, limits.run_s)
+def _begun(session: Session, path: str, limits: Limits, line: SftpLine | None) -> _Transfer:
+    return _Transfer(session, path, time.monotonic() + limits.run_s, limits.run_s, line)
 
 
 @contextlib.contextmanager
@@ -154,31 +183,45 @@ def _sftp(transfer: _Transfer, limits: Limits) -> Iterator[paramiko.SFTPClient]:
         raise _Stop(FailureKind.PROTOCOL, "this path cannot be sent to an endpoint")
     session = transfer.session
     with WATCHDOG.limit(limits.run_s + _BACKSTOP_S, session.cut):
-        try:
-            channel = session.start_subsystem("sftp", min(limits.accept_s, limits.run_s))
-        except paramiko.SSHException as fault:
-            if not session.is_active():
-                raise
-            detail = "the endpoint's SSH server offers no file transfer: it has no sftp subsystem"
-            raise _Stop(FailureKind.PROTOCOL, detail) from fault
+        channel = transfer.line.channel if transfer.line else _subsystem(session, limits)
         try:
             transfer.channel = channel
             transfer.keep_time()
-            yield _greeted(session, channel)
+            if transfer.line is not None:
+                channel.sendall(transfer.line.begin)
+            yield _greeted(transfer, channel)
         finally:
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 channel.close()
 
 
-def _greeted(session: Session, channel: paramiko.Channel) -> paramiko.SFTPClient:
+def _subsystem(session: Session, limits: Limits) -> paramiko.Channel:
+    try:
+        return session.start_subsystem("sftp", min(limits.accept_s, limits.run_s))
+    except paramiko.SSHException as fault:
+        if not session.is_active():
+            raise
+        detail = "the endpoint's SSH server offers no file transfer: it has no sftp subsystem"
+        raise _Stop(FailureKind.PROTOCOL, detail) from fault
+
+
+def _greeted(transfer: _Transfer, channel: paramiko.Channel) -> paramiko.SFTPClient:
     try:
         return paramiko.SFTPClient(channel)
     except (SFTPError, paramiko.SSHException, *_NONSENSE) as fault:
-        if not session.is_active():
+        if not transfer.session.is_active():
             raise
+        if transfer.line is not None and _exit_status(channel) == NO_SERVER:
+            detail = "the machine has no sftp-server to run as root: install openssh-sftp-server"
+            raise _Stop(FailureKind.PROTOCOL, detail) from fault
         # A login shell that prints something spoils the protocol, too.
         detail = "the endpoint's sftp subsystem does not speak SFTP, or ended at once"
         raise _Stop(FailureKind.PROTOCOL, detail) from fault
+
+
+def _exit_status(channel: paramiko.Channel) -> int:
+    channel.status_event.wait(_CLEAN_UP_S)
+    return channel.exit_status
 
 
 def _write(

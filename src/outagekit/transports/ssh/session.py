@@ -3,7 +3,7 @@
 paramiko's `Transport` with what it lacks: a deadline over banner and key exchange together, no
 timer thread, a bound on the size of a packet, the server's offers when nothing is common, its
 words when it hangs up, exit signals, and requests that are not waited for for ever. Every private
-name of paramiko this product uses stands in this file and is guarded by a test.
+name of paramiko this product uses stands in this file or in `forwarding`, guarded by a test.
 """
 
 from __future__ import annotations
@@ -263,16 +263,17 @@ def greet(
     `where` names the server in sentences. The stream is the session's, also after a failure.
     """
     session = Session(stream, known)
-    failure = _shake_hands(session, where, deadlines, stop)
+    failure = shake_hands(session, where, deadlines, stop)
     if failure is not None:
         session.hang_up()
         return failure
     return session
 
 
-def _shake_hands(
+def shake_hands(
     session: Session, where: str, deadlines: Deadlines, stop: threading.Event | None
 ) -> Failure | None:
+    """Have a session's server prove its host key, as `greet` does; the caller hangs up."""
     done = threading.Event()
     session.banner_timeout = deadlines.handshake_s
     until_s = time.monotonic() + deadlines.handshake_s

@@ -14,6 +14,7 @@ What can go wrong, and which failure it is (`sent` says that a command of ours m
 | silence during the login, or for a command before it was taken | timeout | no |
 | the connection ends before a command was taken | lost | no |
 | the machine id is not the pinned one | wrong_machine | no |
+| sudo refuses, is silent, or makes nobody root; root is wanted and there is no way | become | no |
 | the server refuses to run commands or has no sh; no sftp; a path refused | protocol | no |
 | the connection or the channel ends while a command runs | lost | yes |
 | the command did not end in time and was stopped | timeout | yes |
@@ -32,9 +33,10 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -50,12 +52,11 @@ from outagekit.text import fold_list, visible_line
 from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
 from outagekit.transports.known_hosts import HostKey
-from outagekit.transports.logins import SharedPassword
+from outagekit.transports.logins import SharedPassword, Use
 from outagekit.transports.probe import reached_port
 from outagekit.transports.protocol import (
     Account,
     Command,
-    Deadlines,
     Failure,
     Limits,
     Moved,
@@ -64,12 +65,12 @@ from outagekit.transports.protocol import (
     Outcome,
     Target,
 )
-from outagekit.transports.sockets import dial
+from outagekit.transports.ssh.become import Sudoer, Taken, not_root, sudoer_of, take_as_root
 from outagekit.transports.ssh.command import Running, follow
-from outagekit.transports.ssh.files import fetch_file, put_file
-from outagekit.transports.ssh.lines import Lines
+from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
+from outagekit.transports.ssh.sudo import SFTP_SERVER
 from outagekit.transports.trust import filed_under
 from outagekit.transports.watchdog import WATCHDOG
 
@@ -90,6 +91,9 @@ class SshTransport:
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._running: Running | None = None
+        self._sudoer = Sudoer()
+        self._uid: int | None = None
+        self._way_secrets: tuple[Secret, ...] = ()
         self.redactor = Redactor()
         self.boot_id = ""
 
@@ -117,11 +121,12 @@ class SshTransport:
         if session is None or not self.alive:
             return Outcome(None, failure=_NOT_OPEN)
         began_s = time.monotonic()
-        channel = self._accepted(session, command, limits.accept_s)
-        if isinstance(channel, Failure):
+        taken = self._taken(session, command, limits.accept_s)
+        if isinstance(taken, Failure):
             spent_ms = round((time.monotonic() - began_s) * 1000)
-            return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(channel))
-        with self._followed(Running(session, channel, command.stdin, limits)) as running:
+            return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(taken))
+        following = Running(session, taken.channel, taken.stdin, limits, taken.early)
+        with self._followed(following) as running:
             outcome = follow(running, self.redactor, on_output)
         return replace(outcome, failure=self._cleaned(outcome.failure))
 
@@ -129,10 +134,13 @@ class SshTransport:
         self, content: bytes, path: str, *, mode: int, limits: Limits, account: Account = "login"
     ) -> Moved | Failure:
         """Write a file on the endpoint, whole or not at all, over SFTP."""
-        session = self._session
-        if session is None or not self.alive:
-            return _NOT_OPEN
-        return self._cleaned(put_file(session, content, path, mode=mode, limits=limits))
+        return self._moved(
+            lambda session, line: put_file(
+                session, content, path, mode=mode, limits=limits, line=line
+            ),
+            account,
+            limits,
+        )
 
     def fetch(
         self,
@@ -144,17 +152,20 @@ class SshTransport:
         account: Account = "login",
     ) -> Moved | Failure:
         """Copy a regular file of the endpoint into the new local file `into`, over SFTP."""
-        session = self._session
-        if session is None or not self.alive:
-            return _NOT_OPEN
-        moved = fetch_file(session, path, into, max_bytes=max_bytes, limits=limits)
-        return self._cleaned(moved)
+        return self._moved(
+            lambda session, line: fetch_file(
+                session, path, into, max_bytes=max_bytes, limits=limits, line=line
+            ),
+            account,
+            limits,
+        )
 
     def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
         """Connect to another port of the endpoint, the way its SSH server is reached."""
-        deadlines = Deadlines(resolve_s=timeout_s, connect_s=timeout_s)
-        endpoint = self._target.endpoint
-        return dial(endpoint.address, reached_port(endpoint, port), deadlines=deadlines)
+        endpoint, lines = self._target.endpoint, self._access.lines
+        asker = self._access.asker(endpoint, self._stop)
+        reached = lines.reach(self._route, reached_port(endpoint, port), asker, timeout_s)
+        return self._cleaned(reached)
 
     def interrupt(self) -> None:
         """Have the endpoint end the command that runs; without one, `abort`."""
@@ -194,7 +205,7 @@ class SshTransport:
 
     def _hang_up(self) -> None:
         session, self._session = self._session, None
-        self.boot_id = ""
+        self.boot_id, self._uid, self._sudoer = "", None, Sudoer()
         if session is not None:
             session.hang_up()
 
@@ -207,14 +218,16 @@ class SshTransport:
             known = access.trust.known_keys(*filed_under(endpoint.client, server))
         except OutagekitError as fault:
             return Failure(FailureKind.LOCAL_IO, fault.message)
-        stream = Lines().connect(self._route, deadlines=access.deadlines, stop=self._stop)
-        if isinstance(stream, Failure):
-            return stream
+        line = access.lines.connect(self._route, access.asker(endpoint, self._stop))
+        if isinstance(line, Failure):
+            return line
+        self._way_secrets = line.secrets
+        self.redactor = Redactor(line.secrets)
         session = greet(
-            stream, server.place, deadlines=access.deadlines, known=known, stop=self._stop
+            line.stream, server.place, deadlines=access.deadlines, known=known, stop=self._stop
         )
         if isinstance(session, Failure):
-            return session
+            return line.explained(session)
         self._session = session
         if self._stop.is_set():
             return Failure(FailureKind.LOST, "the connection was aborted")
@@ -222,7 +235,7 @@ class SshTransport:
         return failure or self._identified(session)
 
     def _logged_in(self, session: Session) -> Failure | None:
-        secrets: list[Secret] = []
+        secrets = list(self._way_secrets)
 
         def reveal(reference: SecretRef, label: str) -> str:
             value = self._access.resolve_secret(reference, self._target.endpoint, label)
@@ -231,6 +244,11 @@ class SshTransport:
             self.redactor = Redactor(secrets)
             return value
 
+        try:
+            shared_by = partial(self._shared_by, use="sudo password")
+            self._sudoer = sudoer_of(self._target, reveal, shared_by)
+        except OutagekitError as fault:
+            return Failure(FailureKind.LOCAL_IO, fault.message)
         failure = log_in(
             session,
             self._target.credential,
@@ -242,9 +260,10 @@ class SshTransport:
             session.settle()
         return failure
 
-    def _shared_by(self, password: str) -> SharedPassword:
+    def _shared_by(self, password: str, use: Use = "password") -> SharedPassword:
         credential = self._target.credential or Credential(name="", user="")
-        return self._access.logins.shared(self._target.endpoint.client, credential, password)
+        client = self._target.endpoint.client
+        return self._access.logins.shared(client, credential, password, use=use)
 
     def _identified(self, session: Session) -> Opened | Failure:
         accept_s = self._access.deadlines.accept_s
@@ -252,6 +271,7 @@ class SshTransport:
         found = parse_identity(outcome)
         if isinstance(found, Failure):
             return found
+        self._uid = found.uid
         return self._pinned(found, session.server_key)
 
     def _pinned(self, found: Identity, key: HostKey) -> Opened | Failure:
@@ -273,6 +293,45 @@ class SshTransport:
             return Failure(FailureKind.WRONG_MACHINE, detail)
         first = not before and bool(found.machine_id)
         return Opened(found.machine_id, key.fingerprint, first, found.boot_id)
+
+    def _moved(
+        self,
+        move: Callable[[Session, SftpLine | None], Moved | Failure],
+        account: Account,
+        limits: Limits,
+    ) -> Moved | Failure:
+        """Move a file with the rights of an account."""
+        session = self._session
+        if session is None or not self.alive:
+            return _NOT_OPEN
+        if self._has(account):
+            return self._cleaned(move(session, None))
+        taken = self._taken(session, Command(SFTP_SERVER, account=account), limits.accept_s)
+        if isinstance(taken, Failure):
+            return self._cleaned(taken)
+        with closing(taken.channel):
+            return self._cleaned(move(session, SftpLine(taken.channel, taken.stdin)))
+
+    def _has(self, account: Account) -> bool:
+        """Return whether who logged in has the rights of an account, and is to use them."""
+        becomes = self._target.endpoint.become is not None
+        return account == "login" or (self._uid == 0 and not becomes)
+
+    def _taken(self, session: Session, command: Command, accept_s: float) -> Taken | Failure:
+        """Have the server take a command under its account."""
+        if self._has(command.account):
+            channel = self._accepted(session, command, accept_s)
+            return channel if isinstance(channel, Failure) else Taken(channel, command.stdin)
+        if self._target.endpoint.become is None:
+            return not_root(self._sudoer.user, self._uid)
+        return take_as_root(
+            session,
+            command,
+            lambda waiting: self._accepted(session, waiting, accept_s),
+            sudoer=self._sudoer,
+            redactor=self.redactor,
+            timeout_s=self._access.deadlines.become_s,
+        )
 
     def _accepted(
         self, session: Session, command: Command, accept_s: float

@@ -1,0 +1,10 @@
+# shellcheck shell=sh
+# Says which certificate is about to end, and fails: so the run's end names every endpoint that
+# needs somebody, its exit code tells a script, and --limit run:last:failed picks them.
+
+if [ "$OK_DAYS_LEFT" -lt 0 ]; then
+  echo "over since $((-OK_DAYS_LEFT)) days: $OK_SOONEST" >&2
+else
+  echo "$OK_DAYS_LEFT days left: $OK_SOONEST" >&2
+fi
+exit 1

@@ -1,0 +1,130 @@
+# shellcheck shell=sh
+# Puts the journal of the last hours, named files and a few facts into one archive, in a folder
+# that only root can read. Takes nothing away and changes nothing else; tidy.sh removes the folder.
+# Last line: {"bytes": int, "sha256": text, "left_out": int}
+
+base=/var/lib/outagekit
+place=$base/collect-logs
+most_mib=100 # what the playbook fetches at most
+
+case $OK_MAX_MIB in
+  [1-9] | [1-9][0-9] | 100) ;;
+  *)
+    echo "max_mib must be 1 to $most_mib, not $OK_MAX_MIB" >&2
+    exit 2
+    ;;
+esac
+case $OK_HOURS in
+  '' | *[!0-9]* | 0)
+    echo "hours must be 1 or more, not $OK_HOURS" >&2
+    exit 2
+    ;;
+esac
+if [ "$(id -u)" -ne 0 ]; then
+  echo "$(id -un) may not read all logs: log in as root, or give the endpoint become: sudo" >&2
+  exit 3
+fi
+
+umask 077
+if [ -L "$base" ] || [ -L "$place" ]; then
+  echo "$base or $place is a symbolic link: nothing is written there" >&2
+  exit 1
+fi
+[ -d "$base" ] || mkdir -m 700 "$base"
+if ! mkdir -m 700 "$place" 2>/dev/null; then
+  # An earlier try of this run, or one that died long ago; nobody else's work.
+  owner=
+  { read -r owner <"$place/run"; } 2>/dev/null || :
+  if [ "$owner" != "$OK_RUN" ] && [ -z "$(find "$place" -prune -mmin +60)" ]; then
+    echo "another run collects logs here: ${owner:-it has just begun}" >&2
+    exit 1
+  fi
+  rm -rf -- "$place"
+  mkdir -m 700 "$place"
+fi
+printf '%s\n' "$OK_RUN" >"$place/run"
+
+most=$((OK_MAX_MIB * 1048576))
+left=$(df -Pk "$place" | awk 'NR == 2 { print $4 }')
+# The files, and the archive of them, and something for the machine to live on.
+if [ "$left" -lt $((OK_MAX_MIB * 5120 + 51200)) ]; then
+  echo "too little space for logs of $OK_MAX_MIB MiB: $((left / 1024)) MiB left in $base" >&2
+  exit 1
+fi
+
+logs=$place/logs
+mkdir "$logs"
+room=$((most * 4)) # logs become smaller by more than this in an archive, as a rule
+left_out=0
+
+skip() {
+  left_out=$((left_out + 1))
+  printf '%s\n' "$1" >>"$logs/LEFT-OUT"
+  echo "left out: $1" >&2
+}
+
+keep() { # stdin -> file, the last bytes of it, as many as there is room for
+  tail -c "$room" >"$1" || :
+  room=$((room - $(wc -c <"$1")))
+}
+
+facts() {
+  for each in "date -u" "uname -a" uptime "df -Pk" "df -Pi" "ps -ef"; do
+    echo "== $each"
+    $each 2>&1 || :
+  done
+  if command -v systemctl >/dev/null; then
+    echo "== failed units"
+    systemctl list-units --failed --no-legend --no-pager 2>&1 || :
+  fi
+}
+
+facts | keep "$logs/facts.txt"
+if command -v journalctl >/dev/null; then
+  since=$(date -u -d "@$(($(date +%s) - OK_HOURS * 3600))" '+%Y-%m-%d %H:%M:%S UTC')
+  nice -n 19 journalctl --no-pager --quiet --utc --output short-iso --since "$since" 2>&1 |
+    keep "$logs/journal.txt"
+else
+  skip "the journal: there is no journalctl here"
+fi
+
+collect() { # path
+  if [ -L "$1" ]; then
+    skip "$1 (a symbolic link)"
+  elif [ ! -e "$1" ]; then
+    skip "$1 (not there)"
+  elif [ ! -f "$1" ]; then
+    skip "$1 (no ordinary file)"
+  elif [ "$room" -le 0 ]; then
+    skip "$1 (no room: more than $OK_MAX_MIB MiB would be sent)"
+  else
+    size=$(wc -c <"$1")
+    if [ "$size" -gt "$room" ]; then
+      skip "$1 (its beginning: only the last $room of $size bytes)"
+    fi
+    into=$logs/files/${1#/}
+    mkdir -p "${into%/*}"
+    keep "$into" <"$1"
+    touch -r "$1" "$into"
+  fi
+}
+
+# Patterns are read here; a name that fits none stays as it is, and is said to be not there.
+for path in $OK_FILES; do
+  case $path in
+    /*) collect "$path" ;;
+    *) skip "$path (no whole path)" ;;
+  esac
+done
+
+set -- "$place/logs.tar.gz"
+nice -n 19 tar -C "$place" -czf "$1" logs
+rm -rf -- "$logs"
+bytes=$(wc -c <"$1" | tr -d ' ')
+if [ "$bytes" -gt "$most" ]; then
+  echo "the archive has $((bytes / 1048576)) MiB, more than $OK_MAX_MIB: ask for fewer hours" >&2
+  rm -rf -- "$place"
+  exit 1
+fi
+printf '{"bytes": %s, "sha256": "%s", "left_out": %s}\n' \
+  "$bytes" "$(sha256sum <"$1" | cut -c 1-64)" "$left_out"

@@ -1,0 +1,187 @@
+"""Bars and counts of end states, in one column: how far a group of endpoints is, and how it goes.
+
+Pure functions. A bar tells end states apart by its characters, so that it can be read without
+colour; the counts beside it say the same in words and add up to what is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from outagekit.cli.render import STATE_STYLE
+from outagekit.cli.standing import ENDING, WOULD, Word
+from outagekit.events import EndState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from outagekit.cli.standing import Ends
+    from outagekit.cli.tally import Tally
+    from outagekit.plan.model import Plan
+
+WIDE: Final = 76
+NARROW: Final = 50
+TO_COME: Final = "░"
+"""What is not done yet."""
+GLYPH: Final[dict[Word, str]] = {
+    EndState.OK: "█",
+    EndState.CHANGED: "▓",
+    WOULD: "▚",
+    EndState.SKIPPED: "▒",
+    EndState.FAILED: "x",
+    EndState.UNKNOWN: "?",
+    EndState.UNREACHABLE: "!",
+}
+"""End state -> its character in a bar, in the order of a bar: what goes wrong stands right."""
+SHOWN_ORDER: Final[tuple[Word, ...]] = (
+    EndState.OK,
+    EndState.CHANGED,
+    WOULD,
+    EndState.FAILED,
+    EndState.UNKNOWN,
+    EndState.UNREACHABLE,
+    EndState.SKIPPED,
+)
+"""Good ends first: what goes wrong is added at the right and moves nothing."""
+MIDDLE: Final[dict[Word, str]] = {
+    EndState.FAILED: "failed",
+    EndState.UNKNOWN: "unknown",
+    EndState.UNREACHABLE: "unreach",
+    EndState.CHANGED: "chg",
+    EndState.OK: "ok",
+    EndState.SKIPPED: "skip",
+    WOULD: "would",
+}
+SHORT: Final[dict[Word, str]] = {
+    EndState.FAILED: "fail",
+    EndState.UNKNOWN: "unkn",
+    EndState.UNREACHABLE: "unre",
+    EndState.CHANGED: "chg",
+    EndState.OK: "ok",
+    EndState.SKIPPED: "skip",
+    WOULD: "would",
+    "answered": "answ",
+}
+STYLE: Final[dict[Word, str]] = {
+    **{state.value: style for state, style in STATE_STYLE.items()},
+    WOULD: STATE_STYLE[EndState.CHANGED],
+}
+_SHORTEST_BAR: Final = 5
+_LONGEST_BAR: Final = 16
+
+
+def first_that_fits(texts: Iterable[Text], width: int) -> Text:
+    """Return the first of some wordings, longest first, that has room; else the last."""
+    text = Text()
+    for text in texts:
+        if text.cell_len <= width:
+            break
+    return text
+
+
+def shares(numbers: Sequence[int], cells: int, first: Sequence[int] = ()) -> list[int]:
+    """Return how many of `cells` each number gets, by its size; together they get all of them.
+
+    Whatever is more than nothing gets one, as long as there are enough; `first` names those that
+    do before the others. All zero: nobody gets any.
+    """
+    total = sum(numbers)
+    given = [0] * len(numbers)
+    left = cells if total else 0
+    for at in (*first, *(each for each in range(len(numbers)) if each not in first)):
+        if numbers[at] and left:
+            given[at] = 1
+            left -= 1
+    for _ in range(left):
+        most = max(range(len(numbers)), key=lambda at: numbers[at] * cells / total - given[at])
+        given[most] += 1
+    return given
+
+
+_PARTS: Final = tuple(GLYPH)
+_FIRST: Final = (
+    *(at for at, word in enumerate(_PARTS) if word in ENDING),
+    len(_PARTS),
+)
+"""What is seen even if it is one of thousands: what went wrong, and that not all is done."""
+
+
+def bar(tally: Tally, ends: Ends, total: int, width: int) -> Text:
+    """Return two blanks and a bar; nothing where there is no room for one.
+
+    For one plan and one width all bars are equally long, and leave room for what goes wrong.
+    """
+    digits = len(str(len(tally.plan.endpoints)))
+    words = (35 if width >= WIDE else 17) + 3 * max(digits - 1, 1)
+    cells = min(width - label_cells(tally) - 2 * digits - 7 - words, _LONGEST_BAR)
+    if width < NARROW or cells < _SHORTEST_BAR:
+        return Text()
+    numbers = [max(ends.by_word[word], 0) for word in _PARTS]
+    to_come = max(total - sum(numbers), 0)
+    given = shares([*numbers, to_come], cells, _FIRST)
+    line = Text("  ")
+    for word, number in zip(_PARTS, given, strict=False):
+        line.append(GLYPH[word] * number, STYLE[word])
+    return line.append(TO_COME * (given[-1] if sum(given) else cells), "dim")
+
+
+def counted_line(tally: Tally, name: tuple[str, str], ends: Ends, total: int, width: int) -> Text:
+    """Return a name (with its style), a bar, how many are done, and as what."""
+    label, style = name
+    cells = label_cells(tally) if width >= NARROW else len(label)
+    line = Text(f"{label:<{cells}}", style="")
+    line.stylize(style)
+    line.append_text(bar(tally, ends, total, width))
+    digits = len(str(len(tally.plan.endpoints)))
+    line.append(f"  {f'{ends.done}/{total}':>{2 * digits + 1}}  ")
+    return line.append_text(ends_text(ends, width - line.cell_len))
+
+
+def ends_text(ends: Ends, room: int, *, to_come: int = 0) -> Text:
+    """Return the end states with their numbers, shorter names in less room; at last the bad ones.
+
+    A number is never cut: half a number is a wrong one. `to_come` counts those without any end.
+    """
+    by_word = ends.by_word
+    words = [word for word in SHOWN_ORDER if by_word[word]]
+    bad = [word for word in words if word in ENDING] or words
+    after = [Text(f"to come {to_come}", "dim")] if to_come else []
+    whole = Text()
+    for shown, names, between in (
+        (words, None, " · "),
+        (words, MIDDLE, " · "),
+        (words, MIDDLE, " "),
+        (words, SHORT, " "),
+        (bad, None, " · "),
+        (bad, SHORT, " "),
+    ):
+        parts = _counted(shown, by_word, names) + (after if shown is words else [])
+        whole = Text(between, "dim").join(parts)
+        if whole.cell_len <= room:
+            return whole
+    whole = Text(f"not good {sum(by_word[word] for word in bad)}")
+    return whole if whole.cell_len <= room and bad is not words else Text()
+
+
+def _counted(
+    words: Iterable[Word], by_word: Mapping[Word, int], names: Mapping[Word, str] | None
+) -> list[Text]:
+    return [
+        Text(f"{names[word] if names else word} {by_word[word]}", STYLE[word]) for word in words
+    ]
+
+
+def label_cells(tally: Tally) -> int:
+    """Return how wide the names of stages and waves are, so that their bars stand in a column."""
+    names = [len(stage.phase) for stage in tally.plan.stages]
+    if spreads(tally.plan):
+        most = len(tally.plan.rollout.waves)
+        names.append(len(f"wave {most} of {most}"))
+    return max(names, default=0)
+
+
+def spreads(plan: Plan) -> bool:
+    """Return whether any stage of the plan runs in waves."""
+    return not plan.dry_run and any(each.changes and not each.once for each in plan.stages)

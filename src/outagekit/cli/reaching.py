@@ -1,0 +1,69 @@
+"""How a desk's endpoints are reached: whom it believes, on which ways, with which secrets."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from outagekit.cli.prepare import Desk
+    from outagekit.credentials import SecretRef, Vault
+    from outagekit.inventory.model import Endpoint
+    from outagekit.transports.open import Access
+    from outagekit.transports.protocol import Target
+    from outagekit.transports.trust import TrustStore
+
+
+def make_access(desk: Desk, vault: Vault) -> Access:
+    """Return how this desk's endpoints are reached; asks nobody by itself."""
+    from outagekit.transports.open import Access
+
+    def resolve(reference: SecretRef, endpoint: Endpoint, label: str) -> str:
+        return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
+
+    return Access(trust=trust_store(desk), resolve_secret=resolve)
+
+
+def targets_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[Target]:
+    """Return endpoints with what the inventory says of how they are reached."""
+    from outagekit.transports.protocol import Target
+
+    targets = []
+    for endpoint in endpoints:
+        client = desk.inventory.clients[endpoint.client]
+        site = client.sites.get(endpoint.site or "")
+        jump = site.jump_credential if site else None
+        targets.append(
+            Target(
+                endpoint=endpoint,
+                credential=client.credentials.get(endpoint.credential or ""),
+                site=site,
+                jump_credential=client.credentials.get(jump or ""),
+            )
+        )
+    return targets
+
+
+def trust_store(desk: Desk) -> TrustStore:
+    """Return the trust of this desk; endpoints without a client may use the person's own."""
+    from outagekit.cli.trust_log import TrustLog
+    from outagekit.transports.trust import TrustStore
+
+    own: tuple[Path, ...] = ()
+    with suppress(RuntimeError):  # this user has no home folder
+        own = (Path.home() / ".ssh" / "known_hosts",)
+    log = TrustLog(desk.places.trust)
+    return TrustStore(desk.places.trust, extra={"adhoc": own}, record=log.record)
+
+
+def offer_adhoc_keys(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> None:
+    """At a terminal, show unknown host keys of endpoints named by --host before the run."""
+    from outagekit.cli.offering import offer_keys
+
+    named = [endpoint for endpoint in endpoints if endpoint.client == "adhoc"]
+    if named and desk.screen.interactive:
+        # That some of them do not answer is for the run to say.
+        offer_keys(desk.screen, access, targets_of(desk, named), yes=False, quiet=True)

@@ -1,0 +1,158 @@
+"""Host keys as people compare them: rows, blocks, groups of failures, keys seen twice. Pure.
+
+A fingerprint is never shortened, and stands alone in its line where a table is too wide.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.cells import cell_len
+
+from outagekit.cli.fitting import table_text
+from outagekit.text import count, fold_list, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from outagekit.transports.known_hosts import HostKey
+    from outagekit.transports.protocol import Failure
+
+FEW: Final = 24
+"""So many rows are shown to a person at once; of more only what stands out, and how many."""
+_NAMED: Final = 3
+_TWICE_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a server shows, or what a file knows of it, and what was believed so far."""
+
+    client: str
+    server: str
+    """`client/name`, or which jump host it is."""
+    name: str
+    """In a known_hosts file."""
+    keys: tuple[HostKey, ...] = ()
+    failure: Failure | None = None
+    former: tuple[HostKey, ...] = ()
+    endpoint_name: str = ""
+    machine_id: str = ""
+    """The one that is pinned."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it has a key that was not believed so far."""
+        return not set(self.keys) <= set(self.former)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What `--json` says of it."""
+        shown = [{"type": key.type, "fingerprint": key.fingerprint} for key in self.keys]
+        said: dict[str, Any] = {"server": self.server, "name": self.name, "keys": shown}
+        if self.former:
+            said["former"] = [str(key) for key in self.former]
+        if self.machine_id:
+            said["machine_id"] = self.machine_id
+        if self.failure is not None:
+            said |= {"failure": self.failure.kind.value, "detail": self.failure.detail}
+        return said
+
+
+def key_lines(found: Sequence[Found], width: int | None) -> list[str]:
+    """Return every key as a line of a table, or as two lines if the table is wider than `width`."""
+    rows = [(f.server, key.type, key.fingerprint) for f in found for key in f.keys]
+    return fitted(("server", "key", "fingerprint"), rows, width)
+
+
+def fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Return a table whose last column is never shortened: it may get lines of its own."""
+    lines = table_text(headers, rows, None).splitlines()
+    if width is None or max(map(cell_len, lines), default=0) <= width:
+        return lines
+    shown = [[visible_line(cell) for cell in row] for row in rows]
+    pairs = ((" · ".join(filter(None, row[:-1])), f"  {row[-1]}") for row in shown)
+    return [line for pair in pairs for line in pair]
+
+
+def change_lines(found: Sequence[Found]) -> list[str]:
+    """Return for each server what is believed of it, and what it shows now, if anything."""
+    lines: list[str] = []
+    for each in found:
+        lines.append(visible_line(each.server))
+        same = set(each.keys) == set(each.former)
+        lines += [f"  {'same' if same else 'old'}  {key}" for key in each.former]
+        lines += [f"  new  {key}" for key in each.keys if not same]
+        if each.machine_id:
+            lines.append(f"  pin  machine {visible_line(each.machine_id)}")
+    return lines
+
+
+def tallied(found: Sequence[Found]) -> list[str]:
+    """Return how many keys of which type there are, by client."""
+    types: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for each in found:
+        for key in each.keys:
+            types[each.client][key.type] += 1
+    said = {
+        client: ", ".join(f"{number:,} {kind}" for kind, number in sorted(numbers.items()))
+        for client, numbers in types.items()
+    }
+    room = max(map(len, said), default=0)
+    return [f"  {client:<{room}}  {numbers}" for client, numbers in said.items()]
+
+
+def failure_lines(found: Sequence[Found]) -> list[str]:
+    """Return why servers showed no key: by cause, with how many and the names of a few."""
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for each in found:
+        if each.failure is not None:
+            groups[each.failure.kind.value].append(each)
+    lines = []
+    for kind, group in sorted(groups.items(), key=lambda item: -len(item[1])):
+        names = fold_list([each.server for each in group], _NAMED)
+        lines.append(visible_line(f"no key from {len(group):,}, {kind}: {names}"))
+        said = dict.fromkeys(each.failure.detail for each in group if each.failure)
+        first = visible_line(next(iter(said)))
+        lines.append(f"  {first}" if len(said) == 1 else f"  such as: {first}")
+    return lines
+
+
+def twice_lines(
+    found: Sequence[Found], believed: Mapping[str, Mapping[HostKey, Sequence[str]]]
+) -> list[str]:
+    """Return a warning for each key that more than one server shows, or had been believed for.
+
+    `believed` are the names each client's keys are believed for.
+    """
+    servers: dict[HostKey, dict[str, str]] = defaultdict(dict)
+    for each in found:
+        for key in each.keys:
+            servers[key].setdefault(f"{each.client} {each.name}", each.server)
+            for name in believed.get(each.client, {}).get(key, ()):
+                servers[key].setdefault(f"{each.client} {name}", f"{name} of {each.client}")
+    groups = [(key, tuple(names.values())) for key, names in servers.items() if len(names) > 1]
+    groups.sort(key=lambda group: -len(group[1]))
+    lines = [
+        visible_line(f"{len(names):,} servers have one key: {fold_list(names, _NAMED)} ({key})")
+        for key, names in groups[:_TWICE_SHOWN]
+    ]
+    if len(groups) > _TWICE_SHOWN:
+        more = count(len(groups) - _TWICE_SHOWN, "more key")
+        lines.append(f"{more} are shown by several servers; --json names them")
+    return lines
+
+
+def shared_keys(found: Iterable[Found]) -> list[dict[str, Any]]:
+    """Return the keys that more than one server shows, as `--json` names them."""
+    servers: dict[HostKey, list[str]] = defaultdict(list)
+    for each in found:
+        for key in each.keys:
+            servers[key].append(each.server)
+    return [
+        {"type": key.type, "fingerprint": key.fingerprint, "servers": names}
+        for key, names in servers.items()
+        if len(names) > 1
+    ]

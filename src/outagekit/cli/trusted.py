@@ -1,0 +1,185 @@
+"""What is believed now and what was done to it: shown, confirmed, changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from outagekit.cli.offering import by_client, is_folded
+from outagekit.cli.shown_keys import Found, change_lines, fitted
+from outagekit.errors import NothingMatched, StoppedByPerson
+from outagekit.text import closest, count, fold_list, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from outagekit.cli.render import Screen
+    from outagekit.transports.trust import Belief, TrustStore
+
+_FEW = 8
+"""Changes are shown as blocks: fewer of them fit a screen than rows of a table."""
+
+
+def show_trusted(screen: Screen, store: TrustStore, only: Sequence[str]) -> None:
+    """List keys and pins, by client, and say what is odd about them."""
+    clients = _chosen(store.clients(), only)
+    keys = [row for client in clients for row in _key_rows(store, client)]
+    pins = [
+        (client, name, machine_id)
+        for client in clients
+        for name, machine_id in sorted(store.pins(client).items())
+    ]
+    odd = [line for client in clients for line in odd_lines(store, client)]
+    if screen.json:
+        screen.document(
+            {
+                "keys": [dict(zip(_KEYS, row, strict=True)) for row in keys],
+                "machines": [dict(zip(_MACHINES, row, strict=True)) for row in pins],
+                "odd": odd,
+            }
+        )
+        return
+    screen.print("\n".join(fitted(_KEYS, keys, screen.page_width)))
+    if pins:
+        screen.print("\n".join(("", *fitted(_MACHINES, pins, screen.page_width))))
+    for line in odd:
+        screen.warn(line)
+
+
+_KEYS = ("client", "names", "type", "fingerprint")
+_MACHINES = ("client", "endpoint", "machine id")
+
+
+def _key_rows(store: TrustStore, client: str) -> list[tuple[str, str, str, str]]:
+    from outagekit.transports.known_hosts import AUTHORITY
+
+    rows = []
+    for entry in store.entries(client):
+        unused = " (not used)" * (entry.marker == AUTHORITY)
+        marked = " ".join(filter(None, (entry.marker + unused, ", ".join(entry.names))))
+        rows.append((client, marked, entry.key.type, entry.key.fingerprint))
+    return rows
+
+
+def odd_lines(store: TrustStore, client: str) -> list[str]:
+    """Return what a person should know of a client's trust: damaged lines, clones."""
+    faults = [
+        f"{place}: {fault}; this line is passed over" for place, fault in store.faults(client)
+    ]
+    return [*faults, *clone_lines(client, store.pins(client))]
+
+
+def clone_lines(client: str, pins: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each machine id that several endpoints of a client are pinned to."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, machine_id in sorted(pins.items()):
+        names[machine_id].append(f"{client}/{name}")
+    return [
+        f"{fold_list(group, 3)} have one machine id, {visible_line(machine_id)}: clones, or one"
+        " machine under several names; that one stands in for another cannot be noticed"
+        for machine_id, group in names.items()
+        if len(group) > 1
+    ]
+
+
+def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
+    """Show what was done to the trust of each client, in order."""
+    import msgspec
+
+    from outagekit.cli.lines import Narrator
+    from outagekit.cli.trust_log import TrustLog
+    from outagekit.transports.trust import TrustStore
+
+    log = TrustLog(folder)
+    clients = _chosen(TrustStore(folder).clients(), only)
+    records = {client: log.records(client) for client in clients}
+    if screen.json:
+        screen.document([msgspec.to_builtins(r) for each in records.values() for r in each])
+        return
+    for client, acts in records.items():
+        narrator = Narrator(verbose=screen.verbose, quiet=False)
+        for record in acts:
+            for line in narrator.lines(record):
+                screen.print(line)
+        if acts:
+            screen.next([f"outagekit log verify {folder / client}"])
+    if not any(records.values()):
+        screen.note("nothing was recorded yet")
+
+
+def _chosen(clients: Sequence[str], only: Sequence[str]) -> list[str]:
+    missing = [client for client in only if client not in clients]
+    if missing:
+        near = closest(missing[0], clients)
+        hint = f"did you mean {near}?" if near else ""
+        raise NothingMatched(f"nothing is believed for a client {missing[0]}", hint=hint)
+    return [client for client in clients if not only or client in only]
+
+
+def former_by_name(store: TrustStore, client: str, name: str) -> Found:
+    """Return what is believed by a name of `trust list`, a key's or a machine's."""
+    keys = tuple(e.key for e in store.entries(client) if name in e.names and not e.marker)
+    pin = store.machine_of(client, name)
+    return Found(
+        client=client,
+        server=f"{client}/{name}" if pin else f"{client} {name}",
+        name=name,
+        former=keys,
+        endpoint_name=name if pin else "",
+        machine_id=pin,
+    )
+
+
+def confirm_change(screen: Screen, found: Sequence[Found], question: str, *, yes: bool) -> None:
+    """Show what would change, and have a person type how many it concerns."""
+    number = str(len(found))
+    folded = is_folded(screen, found, few=_FEW)
+    screen.lines(change_lines(found[:_FEW] if folded else found))
+    if folded:
+        screen.say(f"and {count(len(found) - _FEW, 'more server')} (-v shows each)")
+    if yes:
+        return
+    answer = screen.ask(f"{question} {number}? Type {number}:", flag="--yes")
+    if answer != number:
+        given = visible_line(answer[:40])
+        raise StoppedByPerson(f"the answer was {given}, not {number}, so nothing is changed")
+
+
+def replaced(screen: Screen, store: TrustStore, found: Sequence[Found], because: str) -> None:
+    """Believe the new keys and no others; one replacement of the files of each client."""
+    for client, group in by_client(found).items():
+        store.replace_all(client, [_belief(each) for each in group], because=because)
+        screen.say(f"replaced what is believed of {count(len(group), 'server')} of {client}")
+        for each in group:
+            others = set(_known(store, each)) - set(each.keys)
+            if others:
+                screen.warn(
+                    f"your own known_hosts still vouches for the old key of {each.server}:"
+                    f" ssh-keygen -R '{visible_line(each.name)}'"
+                )
+
+
+def removed(screen: Screen, store: TrustStore, found: Sequence[Found], because: str) -> None:
+    """Believe nothing of these servers; one replacement of the files of each client."""
+    for client, group in by_client(found).items():
+        store.remove_all(client, [_belief(each) for each in group], because=because)
+        screen.say(f"nothing is believed any more of {count(len(group), 'server')} of {client}")
+        for each in group:
+            if _known(store, each):
+                screen.warn(
+                    f"your own known_hosts still vouches for {each.server}:"
+                    f" ssh-keygen -R '{visible_line(each.name)}'"
+                )
+
+
+def _belief(found: Found) -> Belief:
+    from outagekit.transports.trust import Belief
+
+    return Belief(
+        server=found.server, name=found.name, keys=found.keys, endpoint_name=found.endpoint_name
+    )
+
+
+def _known(store: TrustStore, found: Found) -> Sequence[Any]:
+    return store.keys_named(found.client, found.name)

@@ -1,0 +1,188 @@
+"""Machines of a foreign file become clients: names made valid, logins and sites shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from outagekit.inventory.address import canonical
+from outagekit.inventory.foreign.names import Register, valid_client, valid_name
+from outagekit.inventory.foreign.proposal import LeftOut, Login, Proposal, Way
+from outagekit.inventory.model import Client, Credential, Endpoint, Site
+from outagekit.source import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from outagekit.inventory.foreign.findings import Findings
+    from outagekit.inventory.foreign.proposal import Gathered
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One client out of a foreign file, and everything a person should know of how."""
+
+    path: Path
+    form: str
+    client: Client
+    renamed: tuple[tuple[str, str, str], ...] = ()
+    """Kind, name as written, name here."""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: dict[str, int] = field(default_factory=dict)
+    """Variables or columns of no use here -> for how many machines."""
+
+
+def settle(
+    path: Path, gathered: Gathered, findings: Findings, *, client: str
+) -> tuple[Taken, ...]:
+    """Return the clients of a file in its order; `client` is whose machines they are by default."""
+    by_client: dict[str, list[Proposal]] = {}
+    for proposal in gathered.proposals:
+        by_client.setdefault(proposal.client, []).append(proposal)
+    written: dict[str, str] = {}
+    taken = []
+    for name, proposals in (by_client or {"": []}).items():
+        short = valid_client(name) if name else client
+        first = written.setdefault(short, name)
+        if not short or first != name:
+            why = f"is the short name of {shown(first)}, too" if short else "has no short name"
+            message = f"the client {shown(name)} {why}"
+            findings.fault(proposals[0].place, message, "rename it there")
+            continue
+        taken.append(_client(path, gathered, proposals, (short, name or short), findings))
+    return tuple(taken)
+
+
+def _client(
+    path: Path,
+    gathered: Gathered,
+    proposals: list[Proposal],
+    names: tuple[str, str],
+    findings: Findings,
+) -> Taken:
+    short, full = names
+    table = _Table(short, findings)
+    for proposal in proposals:
+        table.add(proposal)
+    client = Client(
+        client=short,
+        name=_one_line(full, short),
+        credentials=table.credentials,
+        sites=table.sites,
+        endpoints=table.endpoints,
+    )
+    _warn_of_shared(proposals, findings)
+    return Taken(
+        path=path,
+        form=gathered.form,
+        client=client,
+        renamed=tuple(table.renamed()),
+        left_out=tuple(gathered.left_out),
+        notes=tuple(gathered.notes),
+        unused=gathered.unused,
+    )
+
+
+def _one_line(text: str, otherwise: str) -> str:
+    text = text.strip()
+    return text if text.isprintable() and 0 < len(text) <= 200 else otherwise  # noqa: PLR2004
+
+
+class _Table:
+    """A client's values while they are gathered."""
+
+    def __init__(self, client: str, findings: Findings) -> None:
+        self._client = client
+        self._kinds = {kind: Register(kind, findings) for kind in ("endpoint", "tag", "site")}
+        self._logins: dict[Login, str] = {}
+        self._ways: dict[Way, str] = {}
+        self.credentials: dict[str, Credential] = {}
+        self.sites: dict[str, Site] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+
+    def add(self, proposal: Proposal) -> None:
+        place = proposal.place
+        if valid_name(proposal.name) in self.endpoints:
+            register = self._kinds["endpoint"]
+            register.twice(proposal.name, place)
+            return
+        name = self._kinds["endpoint"].name(proposal.name, place)
+        tags = [self._kinds["tag"].name(tag, place) for tag in proposal.tags]
+        site = self._site(proposal)
+        if name is None:
+            return
+        self.endpoints[name] = Endpoint(
+            client=self._client,
+            name=name,
+            address=proposal.address,
+            os=proposal.os,
+            port=proposal.port,
+            credential=self._credential(proposal.login) if proposal.login else None,
+            site=site,
+            tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
+            become="sudo" if proposal.become else None,
+        )
+
+    def renamed(self) -> Iterable[tuple[str, str, str]]:
+        for kind, register in self._kinds.items():
+            for written, name in register.changed.items():
+                yield kind, written, name
+
+    def _credential(self, login: Login) -> str:
+        if login not in self._logins:
+            name = _free(valid_name(login.user) or "login", self.credentials)
+            self._logins[login] = name
+            self.credentials[name] = Credential(
+                name=name,
+                user=login.user,
+                password=login.password,
+                key=login.key,
+                passphrase=login.passphrase,
+                agent=login.key is None and login.password is None,
+                sudo=login.sudo,
+            )
+        return self._logins[login]
+
+    def _site(self, proposal: Proposal) -> str | None:
+        way = proposal.way
+        if way is None:
+            return None
+        if way not in self._ways:
+            if way.name:
+                name = self._kinds["site"].name(way.name, proposal.place)
+                if name is None:
+                    return None
+            else:
+                server = (way.jump or "").rpartition("@")[2]
+                name = _free(valid_name(server) or "jump", self.sites)
+            self._ways[way] = name
+            self.sites[name] = Site(
+                name=name,
+                jump=way.jump,
+                jump_credential=self._credential(way.login) if way.login else None,
+            )
+        return self._ways[way]
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    """Return the name, with a number behind it if it is taken in any case."""
+    folded = {each.casefold() for each in taken}
+    number, found = 1, name
+    while found.casefold() in folded:
+        number += 1
+        ending = f"-{number}"
+        found = f"{name[: 63 - len(ending)]}{ending}"
+    return found
+
+
+def _warn_of_shared(proposals: list[Proposal], findings: Findings) -> None:
+    seen: dict[tuple[object, ...], Proposal] = {}
+    for proposal in proposals:
+        reached = (canonical(proposal.address), proposal.port, proposal.way)
+        first = seen.setdefault(reached, proposal)
+        if first is not proposal:
+            message = f"{shown(first.name)} has the same address as {shown(proposal.name)}"
+            hint = "one machine under two names is worked on twice"
+            findings.warn(proposal.place, message, hint)
