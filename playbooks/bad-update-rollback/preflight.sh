@@ -74,7 +74,7 @@ refuse_while_locked() {
   while held=$(holder "$@") && [ -n "$held" ]; do
     if [ "$waited" -ge "$lock_s" ]; then
       refuse "another package manager is at work: $held"
-      return 0
+      return 1
     fi
     sleep 5
     waited=$((waited + 5))
@@ -136,7 +136,9 @@ refuse_by_dpkg() {
 }
 
 refuse_by_apt() {
-  refuse_while_locked /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/cache/apt/archives/lock
+  # What can be seen while another one works is half of a change: nothing more is judged then.
+  refuse_while_locked /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock \
+    /var/cache/apt/archives/lock || return 0
   refuse_by_dpkg
   target=$(apt_spec "$OK_GOOD_VERSION")
   if [ -z "$target" ]; then
@@ -212,7 +214,7 @@ dnf_section() { # outlook, pattern of the headings
 }
 
 refuse_by_dnf() {
-  refuse_while_locked /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock
+  refuse_while_locked /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock || return 0
   if dnf_locked; then
     refuse "$OK_PACKAGE is locked already: somebody had a reason, see dnf versionlock list"
   fi

@@ -12,7 +12,12 @@ case $OK_MANAGER in
   dnf)
     installed=$(rpm -q --qf '%{EVR}\n' "$OK_PACKAGE" | sed 's/^0://' | sort -u)
     held=false
-    if dnf -q versionlock list 2>/dev/null | grep -Fq -e "$OK_PACKAGE"; then held=true; fi
+    if dnf -q versionlock list 2>/dev/null | awk -v name="$OK_PACKAGE" '
+      $0 == name || $0 == "Package name: " name { found = 1 }
+      index($0, name "-") == 1 && substr($0, length(name) + 2, 1) ~ /[0-9*]/ { found = 1 }
+      END { exit !found }'; then
+      held=true
+    fi
     ;;
   *)
     echo "unknown package manager $OK_MANAGER" >&2

@@ -63,8 +63,11 @@ skip() {
   echo "left out: $1" >&2
 }
 
-keep() { # stdin -> file, the last bytes of it, as many as there is room for
-  tail -c "$room" >"$1" || :
+newest() { # stdin: its last bytes, as many as there is room for
+  tail -c "$room"
+}
+
+spend() { # the room that a file takes
   room=$((room - $(wc -c <"$1")))
 }
 
@@ -79,11 +82,13 @@ facts() {
   fi
 }
 
-facts | keep "$logs/facts.txt"
+facts | newest >"$logs/facts.txt"
+spend "$logs/facts.txt"
 if command -v journalctl >/dev/null; then
   since=$(date -u -d "@$(($(date +%s) - OK_HOURS * 3600))" '+%Y-%m-%d %H:%M:%S UTC')
   nice -n 19 journalctl --no-pager --quiet --utc --output short-iso --since "$since" 2>&1 |
-    keep "$logs/journal.txt"
+    newest >"$logs/journal.txt"
+  spend "$logs/journal.txt"
 else
   skip "the journal: there is no journalctl here"
 fi
@@ -104,7 +109,8 @@ collect() { # path
     fi
     into=$logs/files/${1#/}
     mkdir -p "${into%/*}"
-    keep "$into" <"$1"
+    newest <"$1" >"$into"
+    spend "$into"
     touch -r "$1" "$into"
   fi
 }

@@ -15,7 +15,7 @@ echo "== folders with the most entries"
 nice -n 19 find "$OK_PATH" -xdev -type d -size +128 -exec ls -ld {} + 2>/dev/null |
   awk '{ print $5, $9 }' | sort -rn | head -n 5 || :
 
-echo "== deleted, but still open: their room comes back when the process ends or lets go"
+echo "== deleted, but still open, of 1 MiB or more: their room comes back when the process ends or lets go"
 for process in /proc/[0-9]*; do
   [ -d "$process/fd" ] || continue
   for open in "$process"/fd/*; do
@@ -26,6 +26,7 @@ for process in /proc/[0-9]*; do
       *) continue ;;
     esac
     bytes=$(stat -L -c %s "$open" 2>/dev/null) || continue
+    [ "$bytes" -ge 1048576 ] || continue
     name=
     { read -r name <"$process/comm"; } 2>/dev/null || :
     echo "$((bytes / 1024)) KiB: process ${process#/proc/} (${name:-unknown}) $to"

@@ -22,6 +22,7 @@ if [ "$OK_EVEN_IF_BUSY" != true ]; then
 fi
 
 # Never, whoever asks: a machine may not come up again with half a package.
+locked=false
 for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.lock \
   /usr/lib/sysimage/rpm/.rpm.lock; do
   inode=$(stat -c %i "$file" 2>/dev/null) || continue
@@ -29,11 +30,13 @@ for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.loc
     { many = split($6, id, ":") }
     many == 3 && id[3] == inode && $2 != "->" { print $5; exit }' /proc/locks 2>/dev/null) || :
   [ -n "$pid" ] || continue
+  locked=true
   name=
   { read -r name <"/proc/$pid/comm"; } 2>/dev/null || :
   refuse "packages are being installed: process $pid (${name:-unknown}) holds $file"
 done
-if [ -n "$(find /var/lib/dpkg/updates -name '[0-9]*' 2>/dev/null)" ]; then
+# While dpkg works, its folder of updates is not empty either.
+if [ "$locked" = false ] && [ -n "$(find /var/lib/dpkg/updates -name '[0-9]*' 2>/dev/null)" ]; then
   refuse "dpkg was interrupted: run dpkg --configure -a first"
 fi
 

@@ -366,7 +366,7 @@ def test_a_dry_run_says_what_would_be_changed_and_what_it_could_not_check(tmp_pa
     lines = told(ran)
     assert lines[1] == "Dry run: would change 3 of 9 endpoints; nothing was changed."
     assert "  3  would change  its check is not true" in lines
-    assert "  6  ok            nothing had to be changed" in lines
+    assert "  6  ok            fine: nothing had to be changed" in lines
     blind = Ran(plan_of([read("look"), step("bare")], on=4, dry_run=True), tmp_path, answer)
     assert told(blind)[1] == (
         "Dry run: would change 0 of 4 endpoints, cannot check 4; nothing was changed."

@@ -76,7 +76,7 @@ def test_when_all_is_well_the_ending_is_short():
     assert text_of(ended(plan, *whole(plan)), plan, verdict="verified: 9 records") == [
         "",
         "All 3 endpoints are as wanted.",
-        "  3  changed  changed by this run",
+        "  3  changed  fixed: changed by this run and verified",
         "",
         f"run  {RUN}",
         f"log  {LOG}",
@@ -285,7 +285,7 @@ def next_of(plan, *events, code=3):
 def test_what_failed_can_be_run_again_by_pasting():
     plan = plan_on()
     assert next_of(plan, *whole(plan, pos_01=failed("acme/pos-01"))) == (
-        "outagekit log show last",
+        "outagekit log show last -q",
         "outagekit run demo --limit run:last:failed",
         "outagekit log verify last",
     )
@@ -311,7 +311,7 @@ def test_what_cannot_be_pasted_safely_is_not_offered(value):
     book = msgspec.structs.replace(plan.playbook, params={"good": Param()})
     plan = msgspec.structs.replace(plan, playbook=book, params={"good": value})
     commands = next_of(plan, failed("acme/pos-01"))
-    assert commands == ("outagekit log show last", "outagekit log verify last")
+    assert commands == ("outagekit log show last -q", "outagekit log verify last")
 
 
 def test_a_command_that_was_typed_and_endpoints_without_inventory_are_not_run_again():

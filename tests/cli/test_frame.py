@@ -79,26 +79,27 @@ def test_a_wave_at_80_by_24():
     tally = tally_of(of, *cut_at(story, ends[-2]))
     lines = picture(tally, now_s=ends[-2] + 4)
     assert len(lines) == 23
-    assert [line for line in lines if "pos-" not in line][2:] == [
+    assert lines[2:] == [
         "",
+        "all 40       ▓▓▓x░░░░░░░░░░░░  changed 9 · failed 1 · to come 30",
         "assess       ████████████████  40/40  ok 40",
-        "fix          ███░░░░░░░░░░░░░   9/40  changed 8 · failed 1",
+        "fix          ▓▓▓x░░░░░░░░░░░░   9/40  changed 8 · failed 1",
         "verify       ░░░░░░░░░░░░░░░░      -",
         "",
-        "wave 2 of 3  ██████████████░░    8/9  changed 7 · failed 1",
+        "wave 1 of 3  ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓    1/1  changed 1  passed",
+        "wave 2 of 3  ▓▓▓▓▓▓▓▓▓▓▓▓xx░░    8/9  changed 7 · failed 1",
+        "wave 3 of 3  ░░░░░░░░░░░░░░░░   0/30",
         "gate  answered 9 ≥8 · failed 1 ≤0 TOO MANY · unreachable 0 ≤1 · unknown 0 ≤0",
         "running 1 · queued 0",
+        lines[13],
         "",
-        "",
-        "",
-        " 1 × remove failed exit_code · exit code 3: no space left",
+        " 1 × remove failed exit_code: acme/pos-05",
+        "     exit code 3: no space left",
         " 8 × restart changed · installed 1.0",
         " 9 × remove changed · installed 1.0",
         "",
         "",
-        "",
-        "",
-        "then: bake 15 min, the gate, wave 3 of 3 (30 endpoints)",
+        "next: bake 15 min, the gate, wave 3 of 3 (30 endpoints)",
         "Ctrl-C: running steps end, nothing new begins",
     ]
 
@@ -107,11 +108,17 @@ def test_before_any_wave_the_picture_says_how_they_will_be_cut():
     of = plan()
     survey = StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=40)
     lines = picture(tally_of(of, survey))
-    assert lines[7] == "waves  1, 25%, 100% of those who need fix"
-    assert lines[8] == "gate  answered ≥80% · failed ≤5% · unreachable ≤20% · unknown ≤0"
-    then = "then: stage fix in waves of 1, 25%, 100%: remove and restart on up to 40 endpoints"
+    assert lines[8:12] == [
+        "wave 1       ░░░░░░░░░░░░░░░░  1 of those who need fix",
+        "wave 2       ░░░░░░░░░░░░░░░░  up to 25%",
+        "wave 3       ░░░░░░░░░░░░░░░░  up to 100%",
+        "gate  answered ≥80% · failed ≤5% · unreachable ≤20% · unknown ≤0",
+    ]
+    small = picture(tally_of(of, survey), height=12)
+    assert "waves  1, 25%, 100% of those who need fix" in small
+    then = "next: stage fix in waves of 1, 25%, 100%: remove and restart on up to 40 endpoints"
     assert then[:79] not in lines
-    assert lines[-2] == "then: stage fix in waves of 1, 25%, 100%"
+    assert lines[-2] == "next: stage fix in waves of 1, 25%, 100%"
 
 
 def test_when_the_waves_are_over_the_last_gate_stays_to_be_read():
@@ -119,9 +126,9 @@ def test_when_the_waves_are_over_the_last_gate_stays_to_be_read():
     story, _ = spread(of, upto=None)
     story.survey(3)
     lines = picture(tally_of(of, *story.told), now_s=story.at_s)
-    assert lines[7] == "wave 3 of 3  ████████████████  30/30  changed 30"
-    assert lines[8].startswith("gate passed  answered 30 ")
-    assert lines[-2] == "then: the run is over"
+    assert lines[10] == "wave 3 of 3  ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓  30/30  changed 30  passed"
+    assert lines[11].startswith("gate passed  answered 30 ")
+    assert lines[-2] == "next: the run is over"
 
 
 def test_nobody_needs_the_change():
@@ -170,7 +177,7 @@ def test_a_bake_counts_down_and_then_looks_again():
     tally = tally_of(of, *story.told)
     lines = picture(tally, now_s=story.at_s + 60)
     assert "running 0 · queued 0 · baking, 14 min left" in lines
-    assert lines[-2] == "then: verify again, the gate, wave 2 of 3 (9 endpoints)"
+    assert lines[-2] == "next: verify again, the gate, wave 2 of 3 (9 endpoints)"
     name = of.endpoints[0].id
     again = StepStarted(endpoint=name, step="remove", attempt="x", number=2, purpose="recheck")
     tally.take(records((story.at_s + 900, again))[0])
@@ -211,11 +218,10 @@ def waiting(of, *questions):
 def test_a_question_stands_there_with_the_command_that_answers_it():
     tally, at_s = waiting(plan(pause="first"), PAUSE)
     lines = picture(tally, now_s=at_s + 60)
-    assert lines[-6:] == [
+    assert lines[-5:] == [
         "asked: Wave 1 of 3 is over. Look at what it changed, ring the duty manager of",
         "  the shop, and say whether wave 2 with 9 endpoints may begin",
         "  outagekit approve 20261122T081403Z pause-2.1  waits 59 min more",
-        "",
         "after the answer: wave 2 of 3 (9 endpoints)",
         "Ctrl-C: running steps end, nothing new begins",
     ]
@@ -227,7 +233,7 @@ def test_what_comes_next_waits_for_every_answer_that_holds_up_the_run():
     tally, at_s = waiting(plan(), PAUSE, call, doubt("acme/pos-01"))
     assert picture(tally, now_s=at_s)[-2] == "after the answers: wave 2 of 3 (9 endpoints)"
     tally, at_s = waiting(plan(), doubt("acme/pos-01"))
-    assert picture(tally, now_s=at_s)[-2].startswith("then: ")
+    assert picture(tally, now_s=at_s)[-2].startswith("next: ")
     at_the_end = msgspec.structs.replace(doubt("acme/pos-01"), for_ms=3_600_000)
     tally, at_s = waiting(plan(), at_the_end)
     assert picture(tally, now_s=at_s)[-2].startswith("after the answer: ")
@@ -270,7 +276,7 @@ def test_the_waiting_room_says_how_many_and_until_when():
     story.tell(EndpointReturned(endpoint=names[10]))
     lines = picture(tally_of(of, *story.told), now_s=story.at_s)
     (room,) = [line for line in lines if line.startswith("waiting room")]
-    assert room == "waiting room 2 · next given up in 3 h 59 min · came back 1"
+    assert room == "waiting room 2 · given up in 3 h 59 min · came back 1"
 
 
 def late(of, *events):
@@ -291,13 +297,13 @@ def late(of, *events):
 
 def test_those_who_came_back_have_a_bake_and_a_gate_before_the_run_is_over():
     of = plan(waiting_room_s=14_400, bake_s=900)
-    assert late(of)[-2] == "then: bake 15 min for those who came back, their gate, the run is over"
+    assert late(of)[-2] == "next: bake 15 min for those who came back, their gate, the run is over"
     bakes = WaveBaking(stage=2, wave=0, endpoints=1, for_ms=900_000)
     lines = late(of, bakes)
-    assert lines[-2] == "then: verify those who came back again, their gate, the run is over"
+    assert lines[-2] == "next: verify again who came back, their gate, the run is over"
     assert any("baking, 15 min left" in line for line in lines)
     judged = WaveJudged(stage=2, wave=0, passed=True, sums=())
-    assert late(of, bakes, judged)[-2] == "then: the run is over"
+    assert late(of, bakes, judged)[-2] == "next: the run is over"
 
 
 def test_at_the_end_a_run_that_only_waits_says_so():
@@ -308,7 +314,7 @@ def test_at_the_end_a_run_that_only_waits_says_so():
     lines = picture(tally_of(of, *story.told), now_s=story.at_s)
     assert "running 0 · queued 0 · waits for those in the waiting room" in lines
     assert lines[-2:] == [
-        "then: the run is over",
+        "next: the run is over",
         "Ctrl-C: wait no longer; a resume waits for them again",
     ]
 
@@ -354,7 +360,7 @@ def test_a_person_who_is_asked_next_is_announced():
     of = plan(steps=(STEPS[0], call, *STEPS[1:]))
     survey = StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=40)
     lines = picture(tally_of(of, survey))
-    assert lines[-2] == "then: a person is asked once per client: call"
+    assert lines[-2] == "next: a person is asked once per client: call"
     once = StageOpened(stage=2, phase="contain", steps=("call",), endpoints=40)
     assert any(
         line.startswith("contain") and line.endswith("0/1  once per client")
@@ -393,7 +399,7 @@ def test_at_every_size_wave_gate_activity_next_and_the_way_out_are_there(number,
     assert re.search(r"^gate  (answered|answ) \d+ \(?(≥|at least )\d+", text, re.MULTILINE)
     assert not re.search(r"^gate .*…$", text, re.MULTILINE)
     assert re.search(r"^running \d+ · queued \d+", text, re.MULTILINE)
-    assert re.search(r"^then: the gate, \S", text, re.MULTILINE)
+    assert re.search(r"^next: the gate, \S", text, re.MULTILINE)
     assert lines[-1].startswith("Ctrl-C: ")
 
 

@@ -64,3 +64,48 @@ def test_a_password_in_place_of_its_reference_is_a_usage_error_that_does_not_rep
     assert ran.code == 2
     assert "--password" in ran.err
     assert "not-a-reference" not in ran.err
+
+
+def test_a_change_on_a_named_machine_becomes_root_by_sudo(call, lab, machine):
+    assert call("trust", "add", *machine, "--yes").code == 0
+    words = (*machine, "--key", "drill_key", "--become", "sudo")
+    planned = call("plan", "mend", *words)
+    assert "changes run as root by sudo on 1 endpoint\n" in planned.out, planned.err
+    assert call("ping", *words).code == 0
+
+
+def test_the_sudo_password_of_a_named_machine_is_asked_for_before_the_run(
+    call, lab, machine, monkeypatch
+):
+    asked = []
+
+    def prompt(text):
+        asked.append(text)
+        return "made up sudo"
+
+    monkeypatch.setattr("outagekit.credentials.terminal_prompt", lambda: prompt)
+    assert call("trust", "add", *machine, "--yes").code == 0
+    words = (*machine, "--key", "drill_key", "--become", "sudo", "--sudo", "prompt")
+    assert call("ping", *words).code == 0
+    assert asked == ["login-1 sudo for adhoc: "]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--sudo", "prompt"), "add --become sudo"),
+        (("--become", "sudo", "--sudo", "swordfish"), "never what it is"),
+    ],
+)
+def test_a_sudo_password_goes_with_become_and_is_a_reference(call, empty, nobody, words, said):
+    ran = call("ping", *nobody, *words)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "swordfish" not in ran.err
+
+
+@pytest.mark.parametrize("words", [("--become", "sudo"), ("--sudo", "prompt")])
+def test_an_inventory_says_itself_how_root_is_reached(call, lab, words):
+    ran = call("ping", "--limit", "all", "--all-clients", *words)
+    assert ran.code == 2
+    assert "goes with --host" in ran.err

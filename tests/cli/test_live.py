@@ -88,7 +88,8 @@ def test_a_failure_that_differs_only_in_the_address_is_one_line():
         for e in plan.endpoints[:2]
     ]
     lines = picture(tally_of(ASSESS, *events))
-    assert "2 × detect unreachable connect_timeout · it port 22 did not answer" in lines
+    at = lines.index("2 × detect unreachable connect_timeout: acme/pos-01, pos-02")
+    assert lines[at + 1] == "    it port 22 did not answer"
 
 
 def test_what_is_said_once_is_shown_with_its_address():
@@ -124,8 +125,8 @@ def test_the_worst_stands_first_and_stays_when_its_stage_is_over():
     )
     folds = [line for line in picture(tally) if "×" in line]
     assert [line.split(" × ")[1].split(" · ")[0] for line in folds] == [
-        "detect failed exit_code",
-        "remove unknown lost",
+        "detect failed exit_code: acme/pos-03",
+        "remove unknown lost: acme/pos-02",
         "remove changed",
     ]
 
@@ -177,7 +178,8 @@ def test_a_doubt_is_named_and_runs_no_more():
     tally = tally_of(ASSESS, started("acme/pos-01"), doubt)
     assert not tally.running
     lines = picture(tally)
-    assert "1 × detect in doubt abandoned · left alone" in lines
+    at = lines.index("1 × detect in doubt abandoned: acme/pos-01")
+    assert lines[at + 1] == "    left alone"
     assert "running 0 · queued 2 · in doubt 1" in lines
 
 
@@ -185,7 +187,7 @@ def test_the_footer_says_what_comes_next_and_to_how_many():
     gone = ended("acme/pos-01", EndState.FAILED, FailureKind.VERIFY)
     lines = picture(tally_of(ASSESS, gone))
     fix = "stage fix in one wave: remove and restart on up to 2 endpoints"
-    assert lines[-2] == f"then: {fix}"
+    assert lines[-2] == f"next: {fix}"
     assert lines[-1] == "Ctrl-C: running steps end, nothing new begins"
 
 
@@ -276,9 +278,9 @@ def test_all_end_states_at_once_keep_the_bad_ones_readable():
         events += [ended(f"acme/pos-{100 * number + i:02}", state) for i in range(100)]
     tally = tally_of(*events, on=1000)
     (wide,) = [line for line in picture(tally) if line.startswith("assess")]
-    assert wide.endswith("failed 100 · unknown 100 · unreachable 100")
+    assert wide.endswith("  good 300 fail 100 unkn 100 unre 100")
     (narrow,) = [line for line in picture(tally, width=60) if line.startswith("assess")]
-    assert narrow.endswith("fail 100 unkn 100 unre 100")
+    assert narrow.endswith("  good 300 fail 100 unkn 100 unre 100")
 
 
 def test_what_does_not_fit_is_counted():
@@ -302,25 +304,25 @@ def test_the_picture_of_a_run_at_80_by_24():
         "Test" + " " * 66 + "1 min 12 s",
         f"acme · 8 endpoints · {RUN}",
         "",
-        "assess       ████████████░░░░  6/8  ok 5 · unknown 1",
+        "all 8        ??░░░░░░░░░░░░░░  unknown 1 · to come 7",
+        "assess       ██████████??░░░░  6/8  ok 5 · unknown 1",
         "fix          ░░░░░░░░░░░░░░░░    -",
         "verify       ░░░░░░░░░░░░░░░░    -",
         "",
-        "waves  100% of those who need fix",
+        "wave 1       ░░░░░░░░░░░░░░░░  100% of those who need fix",
         "gate  answered ≥0 · failed ≤100% · unreachable ≤100% · unknown ≤100%",
         "running 2 · queued 0",
         "  acme/pos-07  detect   1 min 12 s",
         "  acme/pos-08  detect   1 min 12 s",
         "",
-        "",
-        "1 × detect unknown lost · the connection was lost",
+        "1 × detect unknown lost: acme/pos-06",
+        "    the connection was lost",
         "5 × detect ok · installed 1.0",
         "",
         "",
         "",
         "",
-        "",
-        "then: stage fix in one wave: remove and restart on up to 7 endpoints",
+        "next: stage fix in one wave: remove and restart on up to 7 endpoints",
         "Ctrl-C: running steps end, nothing new begins",
     ]
 

@@ -28,7 +28,13 @@ def test_a_state_folder_from_the_environment_is_not_called_a_flag(call, empty, m
 
 
 @pytest.mark.parametrize(
-    "name", ["OUTAGEKIT_KEY", "OUTAGEKIT_PASSWORD_REF", "OUTAGEKIT_PASSPHRASE_REF"]
+    "name",
+    [
+        "OUTAGEKIT_KEY",
+        "OUTAGEKIT_PASSWORD_REF",
+        "OUTAGEKIT_PASSPHRASE_REF",
+        "OUTAGEKIT_SUDO_REF",
+    ],
 )
 def test_a_variable_meant_for_host_does_not_break_commands_with_an_inventory(
     call, lab, monkeypatch, name

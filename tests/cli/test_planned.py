@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from outagekit.cli.planned import show_plan
@@ -281,3 +282,11 @@ def test_the_question_of_a_run_says_who_is_first_and_what_stops_it(call, shop):
         "First: acme/pos-1. Stops there at: 1 failed, 1 unreachable or 1 unknown. Type y to start"
         in told
     )
+
+
+def test_a_plan_says_where_changes_run_as_root(shown):
+    made = plan_of(STEPS, on=3)
+    assert not any("sudo" in line for line in shown(made, 100))
+    able = [msgspec.structs.replace(each, become="sudo") for each in made.endpoints[:2]]
+    plan = msgspec.structs.replace(made, endpoints=(*able, *made.endpoints[2:]))
+    assert "changes run as root by sudo on 2 endpoints" in shown(plan, 100)

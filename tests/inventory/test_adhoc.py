@@ -88,6 +88,16 @@ def test_key_and_references_reach_the_credential_and_the_agent_stays_out():
     assert credential.passphrase == SecretRef("prompt")
 
 
+def test_a_way_to_root_and_its_password_reach_endpoint_and_credential():
+    client = adhoc(["ops@10.1.4.11"], os="linux", become="sudo", sudo="keyring:acme-sudo").clients[
+        "adhoc"
+    ]
+    assert client.credentials["login-1"].sudo == SecretRef("keyring", "acme-sudo")
+    assert client.endpoints["10.1.4.11"].become == "sudo"
+    with pytest.raises(UsageError, match="linux and macos only"):
+        adhoc(["ops@10.1.4.11"], os="windows", become="sudo")
+
+
 def test_a_literal_password_is_refused_without_being_repeated():
     with pytest.raises(InvalidInput) as caught:
         adhoc(["ops@10.1.4.11"], os="linux", password="swordfish")

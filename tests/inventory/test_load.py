@@ -21,7 +21,7 @@ agreement: {id: MSA-2026-014, allows: [diagnose, collect, remediate, reboot], ap
 credentials:
   admin: {user: 'ACME\ops', password: keyring:acme-admin}
   linux: {user: ops, key: ~/.ssh/acme, sudo: keyring:acme-sudo}
-sites: {berlin: {jump: ops@bastion.acme.example, concurrency: 8}}
+sites: {berlin: {jump: ops@bastion.acme.example, jump_credential: linux, concurrency: 8}}
 defaults: {site: berlin}
 endpoints:
   pos-01: {address: 10.1.4.11, os: windows, credential: admin, tags: [pos, falcon]}
@@ -64,7 +64,9 @@ def test_the_example_of_the_reference_becomes_exactly_these_values(tmp_path):
         ),
     }
     assert client.sites == {
-        "berlin": Site(name="berlin", jump="ops@bastion.acme.example", concurrency=8)
+        "berlin": Site(
+            name="berlin", jump="ops@bastion.acme.example", jump_credential="linux", concurrency=8
+        )
     }
     assert tuple(client.endpoints.values()) == (
         Endpoint(

@@ -20,6 +20,7 @@ from outagekit.lab.listening import LOOPBACK
 from outagekit.lab.machine import Machine, Pace
 from outagekit.lab.ssh_server import LOGIN, LoopbackServer
 from outagekit.playbook.model import Drill, DrillStep, Push
+from outagekit.transports.ssh.sudo import SFTP_SERVER, Ticket
 
 LINE = "exec env LC_ALL=C.UTF-8 OK_STEP={} OK_PART={} sh -s"
 
@@ -352,3 +353,41 @@ def test_openssh_gets_the_same_answers(lab, machine, drilled, sent, part):
     )
     expected = (1, b"", b"") if part == "check" else (7, b"done\n", b"hm\n")
     assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+def behind_sudo(session, ticket, line):
+    session.exec_command(ticket.line(line))
+    session.settimeout(5)
+    assert session.recv_stderr(100) == ticket.went(0), "it asks for no password"
+    session.sendall(ticket.begin)
+
+
+def test_a_command_behind_sudo_is_answered_like_any_other(lab):
+    started = lab()
+    session = started.connect().open_session()
+    behind_sudo(session, Ticket(), LINE.format("fix", "check"))
+    session.sendall(b"true\n} </dev/null\n")
+    session.shutdown_write()
+    assert session.recv_exit_status() in {0, 1}
+    assert [(each.step, each.part) for each in started.machine.received] == [("fix", "check")]
+
+
+def test_nothing_runs_behind_sudo_without_the_word_that_lets_it_begin(lab):
+    started = lab()
+    session = started.connect().open_session()
+    session.exec_command(Ticket().line(LINE.format("fix", "script")))
+    session.sendall(b"a password nobody asked for\n{ {\nset -eu\n} </dev/null\n}")
+    session.shutdown_write()
+    session.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        session.recv(1)
+    assert started.machine.received == []
+
+
+def test_files_behind_sudo_are_the_machines_files(lab, machine):
+    started = lab()
+    started.machine.files.add("/etc/motd", b"hello\n")
+    session = started.connect().open_session()
+    behind_sudo(session, Ticket(), SFTP_SERVER)
+    with paramiko.SFTPClient(session) as files, files.open("/etc/motd") as remote:
+        assert remote.read() == b"hello\n"

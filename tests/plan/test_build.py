@@ -176,6 +176,18 @@ def test_only_what_is_used_stays_in_the_plan(a):
     assert kept.agreement == acme.agreement
 
 
+def test_the_credential_of_a_jump_host_stays_in_the_plan(a):
+    endpoints = [a.endpoint("acme/x", credential="used", site="berlin")]
+    sites = a.sites("berlin", jump="bastion", jump_credential="door")
+    acme = a.everything("acme", credentials=a.credentials("used", "other", "door"), sites=sites)
+    made = a.plan(endpoints=endpoints, clients=[acme])
+    assert list(made.clients[0].credentials) == ["door", "used"]
+    assert made.jump_credential_of(endpoints[0]) == acme.credentials["door"]
+    gone = a.everything("acme", credentials=a.credentials("used"), sites=sites)
+    with pytest.raises(InvalidInput, match="site berlin of acme names credential door"):
+        used_clients(endpoints, {"acme": gone})
+
+
 @pytest.mark.parametrize("field", ["credential", "site"])
 def test_a_dangling_name_is_an_error_and_no_crash(a, field):
     endpoints = [a.endpoint("acme/x", **{field: "gone"})]

@@ -1,12 +1,9 @@
-"""The scripts of the shipped playbook, really run by a shell, against stand-ins for apt and dnf."""
+"""The scripts of the package rollback, really run, against stand-ins for apt and dnf."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,35 +12,68 @@ from outagekit.events import EndpointId, EndState
 from outagekit.lab.casting import sample_params
 from outagekit.lab.machine import Machine
 from outagekit.lab.truth import truth_of
-from outagekit.playbook.load import inspect, load_playbook
-from outagekit.playbook.model import Code
-from outagekit.transports.shell import render
+from outagekit.playbook.load import load_playbook
 
-FOLDER = Path(__file__).parents[2] / "playbooks" / "bad-update-rollback"
-TOOLS = ("awk", "cat", "grep", "head", "rm", "sed", "sh", "sort", "tail", "tr", "wc")
+NAME = "bad-update-rollback"
+FOLDER = Path(__file__).parents[2] / "playbooks" / NAME
+BAD, GOOD = "2:1.24.0-2~deb12u1", "2:1.22.1-9"
 VALUES = {
     "package": "nginx",
-    "bad_version": "2:1.24.0-2~deb12u1",
-    "good_version": "2:1.22.1-9",
-    "service": "nginx",
+    "bad_version": BAD,
+    "good_version": GOOD,
+    "service": "",
     "allow_database": False,
-    "client": "acme",
-    "endpoint": "web-01",
-    "run": "r",
+    "target": f"nginx={GOOD}",
+    "back": f"nginx={BAD}",
+    "state": "",
+    "instance": "",
 }
-BAD, GOOD = VALUES["bad_version"], VALUES["good_version"]
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
-
-STANDINS = {
+COMMON = {
     "id": 'case $1 in -u) cat "$W/uid" ;; *) echo ops ;; esac',
-    "sleep": ":",
     "df": 'echo "F 1K U A C M"; echo "/dev/x 9 9 $(cat "$W/free") 9% /"',
-    "dpkg": 'echo "dpkg $*" >>"$W/calls"; [ ! -e "$W/audit" ] || { cat "$W/audit"; exit 1; }',
+    "find": 'cat "$W/found" 2>/dev/null || :',
+    "stat": 'cat "$W/inode" 2>/dev/null',
+    "systemctl": """
+        echo "systemctl $*" >>"$W/calls"
+        case $1 in
+          is-active)
+            state=$(cat "$W/active")
+            case $* in *--quiet*) ;; *) echo "$state" ;; esac
+            [ "$state" = active ] ;;
+          show)
+            pid=$(head -n 1 "$W/pids")
+            for word in "$@"; do
+              case $word in
+                LoadState) echo "LoadState=$(cat "$W/load")" ;;
+                ActiveState) echo "ActiveState=$(cat "$W/active")" ;;
+                UnitFileState) echo "UnitFileState=$(cat "$W/enabled")" ;;
+                MainPID) echo "MainPID=$pid" ;;
+                ActiveEnterTimestampMonotonic) echo "$word=${pid}00" ;;
+              esac
+            done
+            left=$(sed 1d "$W/pids")
+            [ -z "$left" ] || echo "$left" >"$W/pids" ;;
+          restart)
+            [ ! -e "$W/will-not-start" ] || { echo failed >"$W/active"; exit 1; }
+            echo active >"$W/active"
+            cat "$W/next-pids" >"$W/pids" ;;
+          status) echo "status of $5" ;;
+        esac""",
+}
+APT = {
+    **COMMON,
     "dpkg-query": """
         if [ "$*" = '-W dpkg' ]; then [ -e "$W/debian" ]; exit; fi
-        [ "$2 $4" = "-f nginx" ] || exit 2
-        cat "$W/dpkg" 2>/dev/null || exit 1""",
+        [ "$2" = -f ] || exit 2
+        case "$*" in
+          *' nginx')
+            [ -e "$W/dpkg" ] || exit 1
+            case $3 in *Status*) cat "$W/dpkg" ;; *) awk '{ print $NF }' "$W/dpkg" ;; esac ;;
+          *source:Package*) cat "$W/family" 2>/dev/null || : ;;
+          *) cat "$W/others" 2>/dev/null || : ;;
+        esac""",
+    "dpkg-deb": 'echo "nginx $(cat "$W/cached")"',
     "apt-mark": """
         echo "apt-mark $*" >>"$W/calls"
         case $1 in
@@ -54,13 +84,27 @@ STANDINS = {
     "apt-cache": '[ "$1" = madison ]; cat "$W/madison"',
     "apt-get": """
         echo "apt-get $*" >>"$W/calls"
-        case " $* " in *" -s "*) cat "$W/outlook"; exit "$(cat "$W/outlook-exit")" ;; esac
+        case " $* " in *" -s "*)
+          if [ -e "$W/needs-family" ]; then
+            case "$*" in *" nginx-common="*) ;; *) echo "E: Unmet dependencies"; exit 100 ;; esac
+          fi
+          cat "$W/outlook"
+          exit "$(cat "$W/outlook-exit")" ;;
+        esac
         [ "$DEBIAN_FRONTEND" = noninteractive ] || exit 9
         [ ! -e "$W/apt-broken" ] || exit 100
-        for last in "$@"; do :; done
-        echo "ii  ${last#*=}" >"$W/dpkg" """,
+        for word in "$@"; do
+          case $word in nginx=*) echo "ii  ${word#*=}" >"$W/dpkg" ;; esac
+        done
+        [ ! -e "$W/restarts" ] || cat "$W/next-pids" >"$W/pids" """,
+}
+DNF = {
+    **COMMON,
     "rpm": """
-        cat "$W/rpm" 2>/dev/null || { echo "package $4 is not installed"; exit 1; }""",
+        case "$*" in
+          *INSTALLTIME*) cat "$W/rpm-time" ;;
+          *) cat "$W/rpm" 2>/dev/null || { echo "package $4 is not installed"; exit 1; } ;;
+        esac""",
     "dnf": """
         echo "dnf $*" >>"$W/calls"
         case " $* " in
@@ -74,100 +118,105 @@ STANDINS = {
           *" list "*) cat "$W/listed" ;;
           *" --assumeno "*) cat "$W/outlook"; exit 1 ;;
           *" downgrade "* | *" install "*)
+            [ ! -e "$W/dnf-broken" ] || exit 1
+            [ ! -s "$W/versionlock" ] || { echo "filtered out" >&2; exit 1; }
             for last in "$@"; do :; done
             echo "${last#nginx-}" >"$W/rpm" ;;
           *) exit 9 ;;
         esac""",
-    "systemctl": """
-        case $1 in
-          is-active) [ -e "$W/active" ] ;;
-          show)
-            echo "MainPID=$(head -n 1 "$W/pids")"
-            left=$(sed 1d "$W/pids")
-            echo "$left" >"$W/pids" ;;
-          status) echo "status of $4" ;;
-        esac""",
 }
+LISTED = f"Installed Packages\nnginx.x86_64  {BAD}  @base\nAvailable Packages\nnginx.x86_64  {GOOD}  base\nnginx.x86_64  {BAD}  base\n"  # noqa: E501
+DNF_OUTLOOK = """Dependencies resolved.
+================================================================================
+ Package           Architecture      Version             Repository        Size
+================================================================================
+Downgrading:
+ nginx             x86_64            2:1.22.1-9          base             6.0 k
+ nginx-core        x86_64            2:1.22.1-9          base             6.0 k
+
+Transaction Summary
+================================================================================
+Downgrade  2 Packages
+
+Operation aborted.
+"""
+DNF5_OUTLOOK = """Package        Arch   Version    Repository      Size
+Downgrading:
+ nginx         x86_64 2:1.22.1-9 base         6.0 KiB
+   replacing nginx x86_64 2:1.24.0-2 base     6.0 KiB
+
+Transaction Summary:
+ Replacing:          1 package
+ Downgrading:        1 package
+
+Operation aborted by the user.
+"""
+OUTLOOK = f"Inst nginx [{BAD}] ({GOOD} x)\nConf nginx ({GOOD} x)\n"
 
 
-class World:
-    """A machine's facts as small files, and a PATH on which nothing else can be found."""
-
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
-        self.folder = folder
-        self.bin = folder / "bin"
-        self.bin.mkdir(parents=True)
-        for name in names:
-            tool = self.bin / name
-            tool.write_text(f"#!/bin/sh\nW='{folder}'\n{STANDINS[name]}\n")
-            tool.chmod(0o755)
-        for name in TOOLS:
-            (self.bin / name).symlink_to(shutil.which(name))
-        self.set(uid="0", free="9999999", madison=self.madison(GOOD, BAD), outlook="")
-        self.set(**{"outlook-exit": "0"})
-
-    @staticmethod
-    def madison(*versions: str) -> str:
-        return "".join(f"     nginx | {v} | http://mirror/debian x/main\n" for v in versions)
-
-    def set(self, **facts: str) -> World:
-        for name, value in facts.items():
-            (self.folder / name).write_text(value)
-        return self
-
-    def get(self, name: str) -> str:
-        path = self.folder / name
-        return path.read_text() if path.exists() else ""
-
-    def run(self, script: str, part: str = "script", **values: object):
-        code = Code("sh", (FOLDER / script).read_text())
-        command = render(code, {**VALUES, **values}, step="a", part=part)
-        environment = {"PATH": str(self.bin), "LC_ALL": "C.UTF-8"}
-        return subprocess.run(
-            ["/bin/sh", "-s"],
-            input=command.stdin.decode(),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
+def madison(*versions: str) -> str:
+    return "".join(f"     nginx | {v} | http://mirror/debian x/main\n" for v in versions)
 
 
-COMMON = ("id", "sleep", "df", "systemctl")
-APT = (*COMMON, "dpkg", "dpkg-query", "apt-mark", "apt-cache", "apt-get")
-DNF = (*COMMON, "rpm", "dnf")
-LISTED = f"Installed Packages\nnginx.x86_64  {BAD}  @base\nAvailable\nnginx.x86_64  {GOOD}  base\n"
+def ready(world):
+    world.set(uid="0", free="9999999", active="active", load="loaded", enabled="enabled")
+    return world.set(**{"pids": "7\n", "next-pids": "8\n"})
 
 
-@pytest.fixture
-def apt(tmp_path):
-    return World(tmp_path / "apt", APT).set(debian="", dpkg=f"ii  {BAD}\n")
+def with_apt(machine):
+    world = ready(machine(NAME, APT, manager="apt", **VALUES))
+    world.set(debian="", dpkg=f"ii  {BAD}\n", madison=madison(GOOD, BAD), outlook=OUTLOOK)
+    return world.set(**{"outlook-exit": "0"})
+
+
+def with_dnf(machine):
+    values = {**VALUES, "target": f"nginx-{GOOD}", "back": f"nginx-{BAD}"}
+    world = ready(machine(NAME, DNF, manager="dnf", **values))
+    world.set(rpm=f"{BAD}\n", versionlock="", listed=LISTED, outlook=DNF_OUTLOOK)
+    return world.set(**{"rpm-time": "1800000000\n"})
 
 
 @pytest.fixture
-def dnf(tmp_path):
-    outlook = "Dependencies resolved.\nDowngrading:\n nginx x86_64\nOperation aborted.\n"
-    world = World(tmp_path / "dnf", DNF)
-    return world.set(rpm=f"{BAD}\n", versionlock="", listed=LISTED, outlook=outlook)
+def apt(machine):
+    return with_apt(machine)
 
 
-def test_the_playbook_has_no_problem_and_no_warning():
-    playbook, problems = inspect(FOLDER / "playbook.yaml")
-    assert problems == ()
-    assert playbook is not None
-    assert playbook.rollout is None
-    assert {step.account for step in playbook.steps} == {None}
+@pytest.fixture
+def dnf(machine):
+    return with_dnf(machine)
+
+
+@pytest.fixture(params=["apt", "dnf"])
+def either(request, machine):
+    return {"apt": with_apt, "dnf": with_dnf}[request.param](machine)
+
+
+def test_it_goes_in_waves_with_a_gate_that_allows_a_small_wave_no_failure():
+    rollout = load_playbook(FOLDER / "playbook.yaml").rollout
+    assert rollout is not None
+    assert (rollout.first, rollout.waves) == ("tag:canary", ("1", "5%", "25%", "100%"))
+    assert (rollout.bake_s, rollout.gate.max_failed) == (900.0, "5%")
+    assert rollout.apart is not None
+
+
+def test_what_changes_packages_is_done_as_root_and_what_only_reads_them_is_not():
+    account = {step.id: step.account for step in load_playbook(FOLDER / "playbook.yaml").steps}
+    assert {name for name, who in account.items() if who == "root"} == {
+        "preflight",
+        "roll_back",
+        "restart",
+    }
+    assert account["detect"] == "login"
 
 
 def test_its_rehearsal_calls_for_the_rollback_where_the_bad_version_is():
     playbook = load_playbook(FOLDER / "playbook.yaml")
     seen = set()
     for number in range(20):
-        machine = Machine(EndpointId(f"acme/srv-{number}"), playbook)
-        impacted = machine.state["impacted"]
-        truth = truth_of(playbook, machine, sample_params(playbook, {}))
-        assert truth.needs == ({"roll_back"} if impacted else set())
+        one = Machine(EndpointId(f"acme/srv-{number}"), playbook)
+        impacted = one.state["impacted"]
+        truth = truth_of(playbook, one, sample_params(playbook, {"service": "nginx"}))
+        assert truth.needs == ({"roll_back", "restart"} if impacted else set())
         seen.add(truth.state)
     assert seen == {EndState.CHANGED, EndState.OK}
 
@@ -187,11 +236,6 @@ def test_a_version_that_apt_would_read_otherwise_is_no_value(version):
         assert re.fullmatch(params[name].pattern, "2:1.24.0-2~deb12u1+b1")
 
 
-def result_of(done):
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.mark.parametrize(
     ("facts", "installed", "impacted"),
     [
@@ -208,11 +252,11 @@ def result_of(done):
 )
 def test_detect_reads_what_dpkg_knows(apt, facts, installed, impacted):
     if facts is None:
-        (apt.folder / "dpkg").unlink()
+        apt.drop("dpkg")
     else:
         apt.set(dpkg=facts)
-    expected = {"installed": installed, "impacted": impacted, "manager": "apt"}
-    assert result_of(apt.run("detect.sh")) == expected
+    found = apt.result("detect.sh")
+    assert (found["installed"], found["impacted"], found["manager"]) == (installed, impacted, "apt")
 
 
 @pytest.mark.parametrize(
@@ -221,22 +265,61 @@ def test_detect_reads_what_dpkg_knows(apt, facts, installed, impacted):
 )
 def test_detect_reads_what_rpm_knows(dnf, facts, installed, impacted):
     if facts is None:
-        (dnf.folder / "rpm").unlink()
+        dnf.drop("rpm")
     else:
         dnf.set(rpm=facts)
-    expected = {"installed": installed, "impacted": impacted, "manager": "dnf"}
-    assert result_of(dnf.run("detect.sh")) == expected
+    found = dnf.result("detect.sh")
+    assert (found["installed"], found["impacted"], found["manager"]) == (installed, impacted, "dnf")
+    assert found["since"] == ("2027-01-15T08:00:00Z" if impacted else "")
 
 
-def test_tools_of_the_other_family_do_not_mislead_detect(tmp_path):
-    world = World(tmp_path / "both", tuple({*APT, *DNF})).set(rpm=f"{BAD}\n")
-    assert result_of(world.run("detect.sh"))["manager"] == "dnf"
+def test_an_epoch_of_zero_that_only_rpm_writes_is_no_other_version(dnf):
+    dnf.set(rpm="0:1.1-1\n")
+    assert dnf.result("detect.sh", bad_version="1.1-1")["impacted"] is True
+    assert dnf.result("detect.sh", bad_version="0:1.1-1")["impacted"] is True
+    dnf.set(versionlock="nginx-0:1.1-1.*\n")
+    for version in ("1.1-1", "0:1.1-1"):
+        assert dnf.run("rolled_back.sh", "check", good_version=version).returncode == 0
 
 
-def test_detect_says_who_must_log_in(apt):
-    done = apt.set(uid="1000").run("detect.sh")
-    assert done.returncode == 3
-    assert "log in as root: ops may not" in done.stderr
+HISTORY = f"""
+Start-Date: 2026-11-01  06:10:00
+Commandline: apt-get install nginx
+Install: nginx:amd64 ({GOOD}), nginx-common:amd64 ({GOOD}, automatic)
+End-Date: 2026-11-01  06:11:00
+
+Start-Date: 2026-11-20  06:12:01
+Commandline: /usr/bin/unattended-upgrade
+Upgrade: nginx-core:amd64 (1.0, 2.0), nginx:amd64 ({GOOD}, {BAD}), tzdata:all (1, 2)
+End-Date: 2026-11-20  06:13:00
+
+Start-Date: 2026-11-21  06:12:01
+Upgrade: nginx-extras:amd64 ({GOOD}, {BAD})
+End-Date: 2026-11-21  06:13:00
+"""
+
+
+def test_detect_tells_when_apt_brought_the_bad_version_and_which_was_before(apt):
+    log = apt.folder / "history.log"
+    log.write_text(HISTORY)
+    text = (FOLDER / "detect.sh").read_text().replace("/var/log/apt/history.log", str(log))
+    apt.scripts = apt.folder
+    apt.environment["TZ"] = "UTC-1"
+    (apt.folder / "detect.sh").write_text(text)
+    found = apt.result("detect.sh")
+    assert (found["since"], found["previous"]) == ("2026-11-20T05:12:01Z", GOOD)
+    apt.set(dpkg=f"ii  {GOOD}\n")
+    assert apt.result("detect.sh")["since"] == ""
+
+
+def test_tools_of_the_other_family_do_not_mislead_detect(machine):
+    world = ready(machine(NAME, {**APT, **DNF}, **VALUES))
+    world.set(rpm=f"{BAD}\n").set(**{"rpm-time": "1800000000\n"})
+    assert world.result("detect.sh")["manager"] == "dnf"
+
+
+def test_detect_needs_no_root(apt):
+    assert apt.set(uid="1000").result("detect.sh")["impacted"] is True
 
 
 def test_detect_refuses_versions_that_are_the_same(apt):
@@ -249,48 +332,113 @@ def test_detect_refuses_versions_side_by_side(dnf):
     assert "5.14.0-2" in done.stderr
 
 
-def test_detect_says_that_there_is_no_manager_it_knows(tmp_path):
-    assert World(tmp_path / "none", COMMON).run("detect.sh").returncode == 4
-
-
-OUTLOOK = f"Inst nginx [{BAD}] ({GOOD} x)\nConf nginx ({GOOD} x)\n"
+def test_detect_says_that_there_is_no_manager_it_knows(machine):
+    assert ready(machine(NAME, COMMON, **VALUES)).run("detect.sh").returncode == 4
 
 
 def test_preflight_is_content_with_a_machine_that_is_ready(apt):
-    done = apt.set(outlook=OUTLOOK).run("preflight.sh", manager="apt")
+    done = apt.run("preflight.sh")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"ready: nginx goes from {BAD} to {GOOD}" in done.stdout
     assert "Inst nginx" in done.stdout
     assert "apt-get -s" in apt.get("calls")
     assert "apt-get -y" not in apt.get("calls")
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "target": f"nginx={GOOD}",
+        "back": f"nginx={BAD}",
+        "also": "",
+    }
 
 
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
+        ({"uid": "1000"}, "ops may not change packages"),
         ({"held": "nginx\n"}, "held already"),
-        ({"audit": "half configured: foo\n"}, "unfinished packages: half configured: foo"),
-        ({"madison": World.madison(BAD)}, "in no repository"),
+        ({"others": "ii  vim\niF  foo\niHR bar\n"}, "other packages are unfinished: foo bar"),
+        ({"found": "/var/lib/dpkg/updates/0001\n"}, "dpkg --configure -a"),
+        ({"madison": madison(BAD)}, "in no repository"),
         ({"free": "1000"}, "too little space: / has 0 MiB left"),
-        ({"outlook": OUTLOOK + "Remv nginx-extras [1]\n"}, "would remove nginx-extras"),
+        ({"outlook": OUTLOOK + "Remv nginx-extras [1]\nRemv x [1]\n"}, "remove nginx-extras x"),
         ({"outlook": "E: Unmet\n", "outlook-exit": "100"}, "apt-get cannot do it: E: Unmet"),
     ],
 )
 def test_preflight_refuses_on_apt(apt, facts, said):
-    done = apt.set(outlook=OUTLOOK).set(**facts).run("preflight.sh", manager="apt")
+    done = apt.set(**facts).run("preflight.sh")
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("not ready") == 1
 
 
+def test_the_package_itself_may_be_unfinished_as_a_bad_update_leaves_it(apt):
+    assert apt.set(others="iF  nginx\nii  vim\n").run("preflight.sh").returncode == 0
+
+
 def test_preflight_names_every_reason_at_once(apt):
-    done = apt.set(free="1", held="nginx\n", madison="").run("preflight.sh", manager="apt")
+    done = apt.set(free="1", held="nginx\n", madison="").run("preflight.sh")
     assert done.stderr.count("not ready") == 3
 
 
 def test_another_package_that_is_held_is_no_reason(apt):
-    done = apt.set(outlook=OUTLOOK, held="nginx-core\n").run("preflight.sh", manager="apt")
+    assert apt.set(held="nginx-core\n").run("preflight.sh").returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs the kernel's list of locks")
+def test_a_package_manager_at_work_is_waited_for_then_named(apt):
+    fcntl = pytest.importorskip("fcntl")
+    with (apt.folder / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        apt.set(inode=str((apt.folder / "lock").stat().st_ino))
+        done = apt.run("preflight.sh")
+    assert done.returncode == 1
+    assert "another package manager is at work: process" in done.stderr
+    assert "holds /var/lib/dpkg/lock-frontend" in done.stderr
+    assert done.stderr.count("not ready") == 1
+    assert apt.get("slept").split() == ["5"] * 12
+    assert apt.run("preflight.sh").returncode == 0
+
+
+def test_what_changes_with_the_package_is_shown(apt):
+    apt.set(outlook=OUTLOOK + "Inst nginx-common [2] (1 x)\n")
+    done = apt.run("preflight.sh")
+    assert "these change with it: nginx-common" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["also"] == "nginx-common"
+
+
+def test_packages_of_one_source_go_together_where_one_alone_cannot(apt):
+    family = "".join(f"ii  {n} {BAD} nginx\n" for n in ("nginx", "nginx-common", "nginx-full"))
+    apt.set(family=family + f"ii  other {BAD} other\nrc  nginx-old {BAD} nginx\n")
+    found = apt.set(**{"needs-family": ""}).result("preflight.sh")
+    assert found["target"] == f"nginx={GOOD} nginx-common={GOOD} nginx-full={GOOD}"
+    assert found["back"] == f"nginx={BAD} nginx-common={BAD} nginx-full={BAD}"
+    assert apt.run("roll_back.sh", target=found["target"]).returncode == 0
+    assert apt.get("calls").splitlines()[-2].endswith(f"install {found['target']}")
+
+
+def test_the_file_of_an_earlier_download_serves_where_no_repository_has_the_version(apt):
+    cache = apt.folder / "archives"
+    cache.mkdir()
+    deb = cache / "nginx_2%3a1.22.1-9_amd64.deb"
+    deb.touch()
+    text = (FOLDER / "preflight.sh").read_text().replace("/var/cache/apt/archives/", f"{cache}/")
+    apt.scripts = apt.folder
+    (apt.folder / "preflight.sh").write_text(text)
+    apt.set(madison=madison(BAD), cached=GOOD)
+    assert apt.result("preflight.sh")["target"] == str(deb)
+    apt.set(cached="2:1.22.1-8")
+    assert "in no earlier download" in apt.run("preflight.sh").stderr
+
+
+def test_a_bad_version_that_is_nowhere_is_said_beforehand(apt):
+    done = apt.set(madison=madison(GOOD)).run("preflight.sh")
     assert done.returncode == 0
+    assert "undo could not bring it back" in done.stderr
+
+
+def test_a_service_with_a_wrong_name_is_found_before_anything_is_changed(apt):
+    done = apt.set(load="not-found").run("preflight.sh", service="ngnix")
+    assert done.returncode == 1
+    assert "there is no service ngnix here" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -303,45 +451,56 @@ def test_another_package_that_is_held_is_no_reason(apt):
     ],
 )
 def test_preflight_refuses_what_must_not_be_downgraded(apt, package, allow, said):
-    done = apt.set(outlook=OUTLOOK).run(
-        "preflight.sh", manager="apt", package=package, allow_database=allow
-    )
+    done = apt.run("preflight.sh", package=package, allow_database=allow)
     assert done.returncode == 1
     assert said in done.stderr
 
 
 def test_a_database_is_rolled_back_when_a_person_says_so(apt):
-    done = apt.set(outlook=OUTLOOK).run(
-        "preflight.sh", manager="apt", package="mariadb-server", allow_database=True
-    )
+    done = apt.run("preflight.sh", package="mariadb-server", allow_database=True)
     assert done.returncode == 0
 
 
-def test_preflight_is_content_with_dnf(dnf):
-    done = dnf.run("preflight.sh", manager="dnf")
+@pytest.mark.parametrize("outlook", [DNF_OUTLOOK, DNF5_OUTLOOK])
+def test_preflight_is_content_with_dnf(dnf, outlook):
+    done = dnf.set(outlook=outlook).run("preflight.sh")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"--assumeno --setopt=install_weak_deps=False downgrade nginx-{GOOD}" in dnf.get("calls")
+    assert f"install_weak_deps=False downgrade nginx-{GOOD}" in dnf.get("calls")
+    also = "nginx-core" if outlook == DNF_OUTLOOK else ""
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "target": f"nginx-{GOOD}",
+        "back": f"nginx-{BAD}",
+        "also": also,
+    }
+
+
+REMOVING = DNF_OUTLOOK.replace(
+    "Transaction Summary",
+    "Removing dependent packages:\n mod-x  x86_64  1-1  @base  3 k\n\nTransaction Summary",
+)
 
 
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
         ({"versionlock": f"nginx-{BAD}.*\n"}, "locked already"),
-        ({"versionlock": "Package name: nginx\nevr = 1\n"}, "locked already"),
-        ({"listed": f"nginx.x86_64  {BAD}  base\n"}, "in no repository"),
-        ({"outlook": "Error: conflicting requests\n"}, "dnf cannot do it: Error: conflicting"),
-        ({"outlook": "Downgrading:\n nginx\nRemoving dependent packages:\n x\n"}, "would remove"),
-        ({"outlook": "Downgrade  1 Package\nRemove     2 Packages\n"}, "would remove"),
+        ({"versionlock": "nginx-*:1.24-*.*\n"}, "locked already"),
+        ({"versionlock": f"!nginx-{BAD}.*\n"}, "locked already"),
+        ({"versionlock": "nginx\n"}, "locked already"),
+        ({"versionlock": "# Added\nPackage name: nginx\nevr = 1\n"}, "locked already"),
+        ({"listed": f"Available Packages\nnginx.x86_64  {BAD}  base\n"}, "in no repository"),
+        ({"outlook": "Checked\nError: conflicting requests\n"}, "cannot do it: Error: confl"),
+        ({"outlook": REMOVING}, "would remove mod-x"),
     ],
 )
 def test_preflight_refuses_on_dnf(dnf, facts, said):
-    done = dnf.set(**facts).run("preflight.sh", manager="dnf")
+    done = dnf.set(**facts).run("preflight.sh")
     assert done.returncode == 1
     assert said in done.stderr
 
 
 def test_a_lock_of_a_package_with_a_longer_name_is_no_reason(dnf):
-    done = dnf.set(versionlock="nginx-core-1:1.2-3.*\n").run("preflight.sh", manager="dnf")
+    done = dnf.set(versionlock="nginx-core-1:1.2-3.*\n").run("preflight.sh")
     assert done.returncode == 0
 
 
@@ -360,9 +519,8 @@ def test_a_lock_of_a_package_with_a_longer_name_is_no_reason(dnf):
         ("", "nginx\n", False),
     ],
 )
-@pytest.mark.parametrize("part", ["check", "verify"])
-def test_rolled_back_is_true_only_for_the_good_version_held(apt, dpkg, held, true, part):
-    done = apt.set(dpkg=dpkg, held=held).run("rolled_back.sh", part, manager="apt")
+def test_rolled_back_is_true_only_for_the_good_version_held(apt, dpkg, held, true):
+    done = apt.set(dpkg=dpkg, held=held).run("rolled_back.sh", "verify")
     assert done.returncode == (0 if true else 1)
     assert done.stdout == ""
 
@@ -373,6 +531,7 @@ def test_rolled_back_is_true_only_for_the_good_version_held(apt, dpkg, held, tru
         (GOOD, f"nginx-{GOOD}.*\n", True),
         (GOOD, "Package name: nginx\n", True),
         (GOOD, "", False),
+        (GOOD, f"nginx-core-{GOOD}.*\n", False),
         (GOOD, None, True),
         (BAD, f"nginx-{GOOD}.*\n", False),
     ],
@@ -380,29 +539,40 @@ def test_rolled_back_is_true_only_for_the_good_version_held(apt, dpkg, held, tru
 def test_rolled_back_on_dnf(dnf, rpm, lock, true):
     dnf.set(rpm=f"{rpm}\n")
     if lock is None:
-        (dnf.folder / "versionlock").unlink()
+        dnf.drop("versionlock")
     else:
         dnf.set(versionlock=lock)
-    done = dnf.run("rolled_back.sh", "check", manager="dnf")
-    assert done.returncode == (0 if true else 1)
+    assert dnf.run("rolled_back.sh", "check").returncode == (0 if true else 1)
 
 
-@pytest.mark.parametrize("name", ["apt", "dnf"])
-def test_the_change_is_proven_and_can_be_taken_back(request, name):
-    world = request.getfixturevalue(name)
-    assert world.run("rolled_back.sh", "check", manager=name).returncode == 1
-    done = world.run("roll_back.sh", manager=name)
+def test_the_change_is_proven_and_can_be_taken_back(either):
+    world = either
+    assert world.run("rolled_back.sh", "check").returncode == 1
+    done = world.run("roll_back.sh")
     assert done.returncode == 0, done.stderr
-    assert world.run("rolled_back.sh", "verify", manager=name).returncode == 0
-    assert result_of(world.run("detect.sh"))["impacted"] is False
-    assert "gets no updates" in world.run("remind.sh", manager=name).stdout
-    done = world.run("bring_back.sh", "undo", manager=name)
+    assert world.run("rolled_back.sh", "verify").returncode == 0
+    assert world.result("detect.sh")["impacted"] is False
+    proven = {"installed": GOOD, "held": True, "running": ""}
+    assert world.result("proven.sh") == proven
+    reminded = world.result("remind.sh")
+    assert reminded["held"] is True
+    assert reminded["lift"].endswith("nginx")
+    assert "gets no updates" in world.run("remind.sh").stdout
+    done = world.run("bring_back.sh", "undo")
     assert done.returncode == 0, done.stderr
-    assert result_of(world.run("detect.sh"))["impacted"] is True
+    assert world.run("rolled_back.sh", "check").returncode == 1
+    assert world.result("detect.sh")["impacted"] is True
+
+
+def test_an_undo_that_fails_leaves_the_hold(either):
+    either.run("roll_back.sh")
+    either.set(**{"apt-broken": "", "dnf-broken": ""})
+    assert either.run("bring_back.sh", "undo").returncode != 0
+    assert either.run("rolled_back.sh", "check").returncode == 0
 
 
 def test_apt_may_neither_remove_nor_ask(apt):
-    apt.run("roll_back.sh", manager="apt")
+    apt.run("roll_back.sh")
     (call,) = (line for line in apt.get("calls").splitlines() if line.startswith("apt-get"))
     words = call.split()
     assert {"-y", "--allow-downgrades", "--no-remove", "--no-install-recommends"} <= set(words)
@@ -410,55 +580,130 @@ def test_apt_may_neither_remove_nor_ask(apt):
     assert words[-2:] == ["install", f"nginx={GOOD}"]
 
 
+@pytest.mark.parametrize("word", ["-o", "nginx=1;x", "$(x)", "--allow-remove-essential"])
+@pytest.mark.parametrize("script", ["roll_back.sh", "bring_back.sh"])
+def test_no_word_of_an_endpoint_becomes_an_option(apt, script, word):
+    done = apt.run(script, target=f"nginx={GOOD} {word}", back=f"nginx={BAD} {word}")
+    assert done.returncode == 2
+    assert "apt-get" not in apt.get("calls")
+
+
 @pytest.mark.parametrize("trouble", ["apt-broken", "no-hold"])
 def test_a_failure_on_the_way_is_a_failure_that_can_be_tried_again(apt, trouble):
     apt.set(**{trouble: ""})
-    assert apt.run("roll_back.sh", manager="apt").returncode == 100
-    assert apt.run("rolled_back.sh", "check", manager="apt").returncode == 1
-    (apt.folder / trouble).unlink()
-    assert apt.run("roll_back.sh", manager="apt").returncode == 0
-    assert apt.run("rolled_back.sh", "verify", manager="apt").returncode == 0
+    assert apt.run("roll_back.sh").returncode == 100
+    assert apt.run("rolled_back.sh", "check").returncode == 1
+    apt.drop(trouble)
+    assert apt.run("roll_back.sh").returncode == 0
+    assert apt.run("rolled_back.sh", "verify").returncode == 0
 
 
 def test_dnf_does_not_downgrade_a_second_time(dnf):
-    dnf.run("roll_back.sh", manager="dnf")
-    dnf.run("roll_back.sh", manager="dnf")
+    dnf.run("roll_back.sh")
+    dnf.run("roll_back.sh")
     assert dnf.get("calls").count(" downgrade ") == 1
 
 
 def test_without_versionlock_the_rollback_says_what_that_means(dnf):
-    (dnf.folder / "versionlock").unlink()
-    done = dnf.run("roll_back.sh", manager="dnf")
+    dnf.drop("versionlock")
+    assert "nothing can hold the good version" in dnf.run("preflight.sh").stderr
+    done = dnf.run("roll_back.sh")
     assert done.returncode == 0
     assert "the next update brings the bad version back" in done.stderr
-    assert "not locked" in dnf.run("remind.sh", manager="dnf").stdout
+    assert dnf.result("proven.sh")["held"] is False
+    assert "not locked" in dnf.run("remind.sh").stdout
+    assert dnf.result("remind.sh") == {"held": False, "lift": ""}
 
 
-def test_a_service_that_runs_and_stays(apt):
-    done = apt.set(active="", pids="7\n7\n").run("running.sh")
-    assert (done.returncode, done.stdout) == (0, "nginx runs\n")
+@pytest.mark.parametrize(
+    ("facts", "pids", "state"),
+    [
+        ("loaded/active/enabled", "7\n", "up"),
+        ("loaded/active/disabled", "7\n", "up"),
+        ("loaded/active/enabled", "7\n8\n", "down"),
+        ("loaded/activating/enabled", "0\n", "down"),
+        ("loaded/failed/enabled", "0\n", "down"),
+        ("loaded/inactive/enabled", "0\n", "down"),
+        ("loaded/inactive/disabled", "0\n", "off"),
+        ("masked/inactive/masked", "0\n", "off"),
+        ("not-found/inactive/", "0\n", "absent"),
+    ],
+)
+def test_the_baseline_tells_what_was_so_before(apt, facts, pids, state):
+    load, active, enabled = facts.split("/")
+    apt.set(load=load, active=active, enabled=enabled, pids=pids)
+    found = apt.result("baseline.sh", service="nginx")
+    assert found["service_state"] == state
+    assert re.fullmatch(r"\d+/\d+", found["instance"])
 
 
-def test_a_service_that_is_restarted_again_and_again_does_not_run(apt):
-    done = apt.set(active="", pids="7\n8\n").run("running.sh")
+def restarted(world, state="up", instance="7/700"):
+    values = {"service": "nginx", "state": state, "instance": instance}
+    return world.run("service_start.sh", **values), world.run("service_runs.sh", "verify", **values)
+
+
+def test_a_service_that_the_package_did_not_restart_is_restarted(apt):
+    started, runs = restarted(apt)
+    assert (started.returncode, runs.returncode) == (0, 0), runs.stderr
+    assert "systemctl restart nginx" in apt.get("calls")
+
+
+def test_a_service_that_is_the_new_process_already_is_not_restarted_again(apt):
+    apt.set(restarts="")
+    assert apt.run("roll_back.sh").returncode == 0
+    started, runs = restarted(apt)
+    assert (started.returncode, runs.returncode) == (0, 0), runs.stderr
+    assert "systemctl restart" not in apt.get("calls")
+
+
+def test_a_service_that_does_not_start_any_more_is_a_failure(apt):
+    started, runs = restarted(apt.set(**{"will-not-start": ""}))
+    assert (started.returncode, runs.returncode) == (1, 1)
+    assert "nginx does not run" in runs.stderr
+    assert "status of" in runs.stderr
+
+
+def test_a_service_that_is_started_again_and_again_does_not_stay_up(apt):
+    _, runs = restarted(apt.set(**{"next-pids": "8\n9\n10\n11\n12\n13\n14\n"}))
+    assert runs.returncode == 1
+    assert "does not stay up" in runs.stderr
+
+
+def test_a_service_that_was_down_before_is_no_fault_of_the_rollback(apt):
+    apt.set(active="failed", pids="0\n").set(**{"will-not-start": ""})
+    started, runs = restarted(apt, "down", "0/000")
+    assert (started.returncode, runs.returncode) == (0, 0)
+    assert "it was down before the rollback, too" in runs.stderr
+    apt.set(dpkg=f"hi  {GOOD}\n", held="nginx\n")
+    done = apt.run("proven.sh", service="nginx", state="down")
+    assert done.returncode == 0
+    assert "as it was before the rollback: see to it" in done.stderr
+
+
+def test_a_service_that_was_up_and_is_down_at_the_end_is_a_failure(apt):
+    apt.set(dpkg=f"hi  {GOOD}\n", held="nginx\n", active="failed")
+    done = apt.run("proven.sh", service="nginx", state="up")
     assert done.returncode == 1
-    assert "does not stay up" in done.stderr
+    assert "ran before the rollback and is failed now" in done.stderr
 
 
-def test_a_service_that_is_down_does_not_run(apt):
-    done = apt.run("running.sh")
-    assert done.returncode == 1
-    assert "nginx does not run" in done.stderr
+@pytest.mark.parametrize("state", ["off", "absent"])
+def test_a_service_that_somebody_turned_off_stays_off(apt, state):
+    started, runs = restarted(apt.set(active="inactive"), state)
+    assert (started.returncode, runs.returncode) == (0, 0)
+    assert "systemctl restart" not in apt.get("calls")
 
 
-@pytest.mark.parametrize("script", ["rolled_back.sh", "roll_back.sh", "bring_back.sh", "remind.sh"])
+@pytest.mark.parametrize(("state", "active"), [("up", "active"), ("off", "inactive")])
+def test_undo_restarts_the_service_only_if_it_ran(apt, state, active):
+    apt.run("roll_back.sh")
+    apt.set(active=active)
+    assert apt.run("bring_back.sh", "undo", service="nginx", state=state).returncode == 0
+    assert ("systemctl restart nginx" in apt.get("calls")) is (state == "up")
+
+
+@pytest.mark.parametrize(
+    "script", ["rolled_back.sh", "roll_back.sh", "bring_back.sh", "remind.sh", "proven.sh"]
+)
 def test_an_unknown_manager_is_an_error_and_no_verdict(apt, script):
     assert apt.run(script, manager="zypper").returncode == 2
-
-
-def test_values_are_data(apt, tmp_path):
-    trap = tmp_path / "trap"
-    package = f"x; touch {trap}; $(touch {trap}) `touch {trap}` '"
-    for script in sorted(FOLDER.glob("*.sh")):
-        apt.run(script.name, package=package, manager="apt", service=package)
-    assert not trap.exists()

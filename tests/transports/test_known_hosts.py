@@ -101,6 +101,49 @@ def test_a_revoked_key_is_never_known(keys: list[HostKey]) -> None:
     assert hosts.keys("a") == ()
 
 
+def test_a_comment_is_no_line_whatever_a_reader_may_take_for_a_line_end(
+    keys: list[HostKey],
+) -> None:
+    hidden = format_line("a", keys[0])
+    for end in ("\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"):
+        assert KnownHosts(f"# seen{end}{hidden}\n").keys("a") == ()
+    hosts = KnownHosts(f"# seen\r\n{hidden}\r\n")
+    assert hosts.keys("a") == (keys[0],)
+    assert hosts.faults() == ()
+
+
+def test_lines_that_say_nothing_are_named_with_their_number(keys: list[HostKey]) -> None:
+    good = format_line("a", keys[0])
+    lines = [
+        "# fine",
+        "",
+        good,
+        good[:-9],
+        "a ssh-rsa",
+        good.replace("ssh-ed25519", "ssh-rsa"),
+        f"@trusted {good}",
+        f"@cert-authority {good}",
+    ]
+    hosts = KnownHosts("\n".join(lines))
+    assert [number for number, _ in hosts.faults()] == [4, 5, 6, 7]
+    assert "cut" in dict(hosts.faults())[4]
+
+
+def test_an_authority_is_told_and_vouches_for_nobody(keys: list[HostKey]) -> None:
+    hosts = KnownHosts(f"@cert-authority {format_line('*.example', keys[1])}\n")
+    assert hosts.has_authority("a.example")
+    assert not hosts.has_authority("b.test")
+    assert hosts.keys("a.example") == ()
+
+
+def test_a_thousand_names_are_taken_away_in_one_go(keys: list[HostKey]) -> None:
+    named = [(f"h{n}", keys[0]) for n in range(1000)]
+    hosts = KnownHosts("").with_keys(named)
+    rest = hosts.without({name for name, _ in named[1:]})
+    assert rest.lines == (format_line("h0", keys[0]),)
+    assert len(hosts.entries) == 1000
+
+
 def test_taking_a_name_away_leaves_the_others(keys: list[HostKey]) -> None:
     text = f"# kept\n{format_line('a,b', keys[0])} note\n{format_line('a', keys[1])}\n"
     rest = KnownHosts(text).without(["a"])

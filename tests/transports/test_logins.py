@@ -444,3 +444,29 @@ def test_the_memory_of_one_run_is_none_of_another() -> None:
     assert second.stopped("acme", credential) is None
     assert first.stopped("acme", None) is None
     assert WRONG not in repr(vars(first))
+
+
+def test_a_password_for_sudo_is_counted_apart_from_the_one_to_log_in() -> None:
+    logins = Logins()
+    credential = Credential(name="ops", user="ops", password=KEYRING, sudo=KEYRING)
+    to_log_in = logins.shared("acme", credential, "same")
+    for_sudo = logins.shared("acme", credential, "same", use="sudo password")
+    for _ in range(2):
+        turn = for_sudo.take_turn(1, lambda: False)
+        assert not isinstance(turn, Failure)
+        with for_sudo.sending(turn):
+            turn.verdict = "refused"
+    stopped = logins.shared("acme", credential, "same", use="sudo password").stopped
+    assert stopped is not None
+    assert stopped.detail.startswith("the sudo password of credential ops (ops) of acme was not")
+    assert logins.stopped("acme", credential) is to_log_in.stopped is None
+    assert logins.shared("beta", credential, "same", use="sudo password").stopped is None
+
+
+def test_a_command_may_give_each_endpoint_its_own_sudo_password() -> None:
+    logins = Logins()
+    own = SecretRef("cmd", "", ("pass", "show"))
+    credential = Credential(name="ops", user="ops", sudo=own)
+    one = logins.shared("acme", credential, "one", use="sudo password")
+    assert one is logins.shared("acme", credential, "one", use="sudo password")
+    assert one is not logins.shared("acme", credential, "two", use="sudo password")

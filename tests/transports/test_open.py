@@ -40,7 +40,6 @@ def test_posix_endpoints_are_reached_over_ssh(access: Access, system: str) -> No
     ("wanted", "word"),
     [
         (target("windows"), "Windows"),
-        (target(become="sudo"), "sudo"),
     ],
 )
 def test_what_cannot_be_done_as_asked_is_not_done_otherwise(

@@ -31,9 +31,9 @@ def target(name: str, address: str, port: int, site: str | None = None, **facts:
 class Room:
     """A prober with the endpoints that answered it."""
 
-    def __init__(self, limits: ProbeLimits | None = None) -> None:
+    def __init__(self, limits: ProbeLimits | None = None, ways: Ways | None = None) -> None:
         self.answers: queue.SimpleQueue[EndpointId] = queue.SimpleQueue()
-        self.prober = Prober(self.answers.put, limits)
+        self.prober = Prober(self.answers.put, limits, ways)
 
     def watch(self, name: str, port: int, *, after_s: float = 0.0, **facts: object) -> None:
         address = str(facts.pop("address", "127.0.0.1"))
@@ -372,3 +372,116 @@ def test_without_a_file_to_be_had_the_next_one_starts_the_probing(
         room.watch("a", server.port)
     room.watch("b", server.port)
     assert {room.next(), room.next()} == {"acme/a", "acme/b"}
+
+
+class Ways:
+    """Ways on which everybody is knocked at, `here` aside."""
+
+    def __init__(self) -> None:
+        self.here: dict[str, tuple[str, int]] = {}
+        self.up: set[str] = set()
+        self.knocks: list[str] = []
+        self.at_once: list[int] = []
+        self.free = threading.Event()
+        self.free.set()
+        self._inside = 0
+        self._guard = threading.Lock()
+
+    def place(self, target: Target) -> tuple[str, int] | None:
+        return self.here.get(target.endpoint.name)
+
+    def knock(self, target: Target, timeout_s: float) -> bool:
+        with self._guard:
+            self._inside += 1
+            self.at_once.append(self._inside)
+            self.knocks.append(target.endpoint.name)
+        self.free.wait(timeout_s)
+        with self._guard:
+            self._inside -= 1
+        return target.endpoint.name in self.up
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def ways() -> Ways:
+    return Ways()
+
+
+@pytest.fixture
+def behind(ways: Ways) -> Iterator[Callable[..., Room]]:
+    """Rooms whose endpoints stand behind a jump host."""
+    made: list[Room] = []
+
+    def make(**limits: float) -> Room:
+        made.append(Room(ProbeLimits(**limits), ways))
+        return made[-1]
+
+    yield make
+    ways.free.set()
+    for each in made:
+        each.prober.close()
+
+
+def test_one_behind_a_jump_host_is_knocked_at_until_it_answers(
+    behind: Callable[..., Room], ways: Ways, serve: Callable[..., Server]
+) -> None:
+    room, server = behind(), serve()
+    room.watch("a", server.port, after_s=0.1)
+    assert room.nothing(0.4)
+    assert ways.knocks == ["a"]
+    ways.up.add("a")
+    assert room.next(3.5) == "acme/a"
+    assert room.prober.watching == 0
+    assert ways.knocks == ["a", "a"]
+    assert server.heard == []
+
+
+def test_the_address_of_the_way_is_probed_not_the_inventorys(
+    behind: Callable[..., Room], ways: Ways, serve: Callable[..., Server]
+) -> None:
+    room, server = behind(), serve()
+    ways.here["a"] = ("127.0.0.1", server.port)
+    room.watch("a", 1, address="no-such-machine.invalid")
+    assert room.next() == "acme/a"
+    assert ways.knocks == []
+
+
+def test_a_way_that_hangs_holds_up_no_other_and_no_site_sees_too_many(
+    behind: Callable[..., Room], ways: Ways, serve: Callable[..., Server]
+) -> None:
+    room, server = behind(per_site=3, connect_s=0.3, crowded_s=0.3), serve()
+    ways.free.clear()
+    for number in range(10):
+        room.watch(f"a{number}", 22, site="leeds")
+    ways.here["direct"] = ("127.0.0.1", server.port)
+    room.watch("direct", 22, after_s=0.1)
+    assert room.next(1) == "acme/direct"
+    until(lambda: set(ways.knocks) == {f"a{number}" for number in range(10)})
+    assert max(ways.at_once) == 3
+
+
+def test_one_that_is_knocked_at_may_be_watched_no_more(
+    behind: Callable[..., Room], ways: Ways
+) -> None:
+    room = behind()
+    ways.free.clear()
+    ways.up.add("a")
+    room.watch("a", 22)
+    until(lambda: ways.knocks == ["a"])
+    room.prober.unwatch(EndpointId("acme/a"))
+    ways.free.set()
+    assert room.nothing(0.2)
+    room.watch("a", 22)
+    assert room.next() == "acme/a"
+
+
+def test_closing_leaves_no_thread_that_knocks(behind: Callable[..., Room], ways: Ways) -> None:
+    before = set(threading.enumerate())
+    room = behind()
+    for number in range(20):
+        room.watch(f"a{number}", 22)
+    until(lambda: len(set(ways.knocks)) == 20)
+    room.prober.close()
+    until(lambda: set(threading.enumerate()) <= before)

@@ -7,12 +7,14 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from outagekit.errors import InvalidInput, OutagekitError
+from outagekit.errors import InvalidInput, LogUnwritable, OutagekitError
+from outagekit.events import TrustAdded, TrustPinned, TrustRemoved, TrustReplaced
 from outagekit.transports.known_hosts import HostKey, format_line
 from outagekit.transports.protocol import Failure
 from outagekit.transports.scan import scan_key
@@ -49,6 +51,167 @@ def test_replacing_tells_what_was_trusted_before(store: TrustStore, keys: list[H
     assert store.replace("acme", "a.example", 22, keys[2]) == (keys[0],)
     assert store.known_keys("acme", "a.example", 22) == (keys[2],)
     assert store.known_keys("acme", "b.example", 22) == (keys[0],)
+
+
+def belief(name: str, *keys: HostKey) -> Belief:
+    return Belief(server=f"acme/{name}", name=name, keys=keys, endpoint_name=name)
+
+
+class Recorder:
+    """Keeps what it is told, or refuses it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.acts: list[object] = []
+        self.seen: list[bytes] = []
+        self.refuse: Exception | None = None
+
+    def __call__(self, client: str, acts: Sequence[object]) -> None:
+        assert client == "acme"
+        self.seen.append(self.file.read_bytes() if self.file.exists() else b"")
+        if self.refuse:
+            raise self.refuse
+        self.acts += acts
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return Recorder(tmp_path / "trust" / "acme" / "known_hosts")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, recorder: Recorder) -> TrustStore:
+    return TrustStore(tmp_path / "trust", record=recorder)
+
+
+def test_every_act_is_recorded_before_the_file_changes(
+    recorded: TrustStore, recorder: Recorder, keys: list[HostKey]
+) -> None:
+    new, old, other = map(str, (keys[1], keys[0], keys[2]))
+    recorded.add_all("acme", [belief("a", keys[0]), belief("b", keys[2])], source="/tmp/hosts")
+    assert recorder.seen == [b""]
+    recorded.pin_machine("acme", "a", "id-1")
+    recorded.replace_all("acme", [belief("a", keys[1])], because="set up anew")
+    recorded.remove_all("acme", [belief("b")], because="gone")
+    assert recorder.acts == [
+        TrustAdded(server="acme/a", name="a", key=old, source="/tmp/hosts"),
+        TrustAdded(server="acme/b", name="b", key=other, source="/tmp/hosts"),
+        TrustPinned(endpoint="acme/a", machine_id="id-1"),
+        TrustReplaced(
+            server="acme/a",
+            name="a",
+            old=(old,),
+            new=(new,),
+            because="set up anew",
+            machine_id="id-1",
+        ),
+        TrustRemoved(server="acme/b", name="b", old=(other,), because="gone"),
+    ]
+    assert recorded.known_keys("acme", "a", 22) == (keys[1],)
+    assert recorded.known_keys("acme", "b", 22) == ()
+    assert recorded.machine_of("acme", "a") == ""
+
+
+def test_what_is_known_already_is_no_act(
+    recorded: TrustStore, recorder: Recorder, keys: list[HostKey]
+) -> None:
+    recorded.add("acme", "a", 22, keys[0])
+    recorded.pin_machine("acme", "a", "id-1")
+    before = list(recorder.acts)
+    assert recorded.add_all("acme", [belief("a", keys[0])]) == ()
+    recorded.pin_machine("acme", "a", "id-2")
+    assert recorder.acts == before
+
+
+def test_what_cannot_be_recorded_is_not_done(
+    recorded: TrustStore, recorder: Recorder, keys: list[HostKey]
+) -> None:
+    recorded.add("acme", "a", 22, keys[0])
+    recorded.pin_machine("acme", "a", "id-1")
+    folder = recorded.folder / "acme"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    recorder.refuse = LogUnwritable("the disk is full")
+    acts = (
+        lambda: recorded.add("acme", "b", 22, keys[1]),
+        lambda: recorded.replace_all("acme", [belief("a", keys[1])], because="x"),
+        lambda: recorded.remove_all("acme", [belief("a")], because="x"),
+        lambda: recorded.pin_machine("acme", "b", "id-2"),
+    )
+    for act in acts:
+        with pytest.raises(LogUnwritable):
+            act()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_was_recorded_and_could_not_be_done_is_said(
+    recorded: TrustStore, recorder: Recorder, keys: list[HostKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "broken")))
+        with pytest.raises(InvalidInput, match="broken"):
+            recorded.add("acme", "a", 22, keys[0])
+    assert [type(act).__name__ for act in recorder.acts] == ["TrustAdded", "Note"]
+    assert [path.name for path in (recorded.folder / "acme").iterdir()] == [".lock"]
+
+
+def test_a_key_known_by_a_pattern_is_not_silently_kept(
+    store: TrustStore, keys: list[HostKey]
+) -> None:
+    file = store.folder / "acme" / "known_hosts"
+    file.parent.mkdir(parents=True)
+    file.write_text(format_line("*.example", keys[0]) + "\n")
+    for act in (store.replace_all, store.remove_all):
+        with pytest.raises(InvalidInput, match="by a pattern"):
+            act("acme", [belief("a.example", keys[1])], because="x")
+    assert store.known_keys("acme", "a.example", 22) == (keys[0],)
+
+
+def test_a_key_that_any_file_revokes_is_not_trusted(tmp_path: Path, keys: list[HostKey]) -> None:
+    own = tmp_path / "known_hosts"
+    own.write_text(f"@revoked * {keys[0].type} {keys[0].base64}\n{format_line('a', keys[1])}\n")
+    store = TrustStore(tmp_path / "trust", extra={"adhoc": (own,)})
+    store.add("adhoc", "a", 22, keys[0])
+    store.add("acme", "a", 22, keys[0])
+    assert store.known_keys("adhoc", "a", 22) == (keys[1],)
+    assert store.revoked_keys("adhoc", "a", 22) == {keys[0]}
+    assert store.known_keys("acme", "a", 22) == (keys[0],)
+
+
+def test_a_thousand_keys_are_one_replacement_and_one_act(
+    recorded: TrustStore, recorder: Recorder, keys: list[HostKey]
+) -> None:
+    added = recorded.add_all("acme", [belief(f"h{n}", keys[0]) for n in range(1000)])
+    assert (len(added), len(recorder.seen), len(recorder.acts)) == (1000, 1, 1000)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from outagekit.errors import InvalidInput
+from outagekit.transports.known_hosts import HostKey
+from outagekit.transports.trust import TrustStore
+
+os.setuid(65534)
+try:
+    TrustStore(Path(sys.argv[1])).add("acme", "b.example", 22, HostKey(*sys.argv[2:4]))
+except InvalidInput as fault:
+    sys.exit(0 if "known_hosts" in fault.message else 3)
+sys.exit(4)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs to become somebody else")
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_folder_of_somebody_else_is_named_and_left_as_it_is(
+    store: TrustStore, keys: list[HostKey], mode: int
+) -> None:
+    store.add("acme", "a.example", 22, keys[0])
+    store.folder.chmod(mode)
+    before = (store.folder / "acme" / "known_hosts").read_bytes()
+    words = (str(store.folder), keys[1].type, keys[1].base64)
+    ran = subprocess.run([sys.executable, "-c", AS_NOBODY, *words], check=False, timeout=30)
+    assert ran.returncode == 0
+    assert (store.folder / "acme" / "known_hosts").read_bytes() == before
 
 
 def test_files_are_private(store: TrustStore, keys: list[HostKey]) -> None:

@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from outagekit import __version__
-from outagekit.cli import drill, logs, playbooks, resume, run, secret, speak, trust, undo, workspace
+from outagekit.cli import (
+    drill,
+    inventory,
+    logs,
+    playbooks,
+    resume,
+    run,
+    secret,
+    speak,
+    trust,
+    undo,
+    workspace,
+)
 from outagekit.cli.command import bug
 from outagekit.text import visible
 
@@ -56,6 +68,7 @@ for _panel, _commands in _PANELS.items():
         _name = _NAMES.get(_command.__name__, _command.__name__)
         app.command(_name, rich_help_panel=_panel)(_command)
 app.add_typer(playbooks.app, name="playbooks", rich_help_panel="Prepare")
+app.add_typer(inventory.app, name="inventory", rich_help_panel="Prepare")
 app.add_typer(trust.app, name="trust", rich_help_panel="Prepare")
 app.add_typer(secret.app, name="secret", rich_help_panel="Prepare")
 app.add_typer(logs.app, name="log", rich_help_panel="Review")

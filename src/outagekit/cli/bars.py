@@ -15,7 +15,7 @@ from outagekit.cli.standing import ENDING, WOULD, Word
 from outagekit.events import EndState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from outagekit.cli.standing import Ends
     from outagekit.cli.tally import Tally
@@ -81,6 +81,16 @@ def first_that_fits(texts: Iterable[Text], width: int) -> Text:
     return text
 
 
+def joined(parts: Iterable[Text], between: str) -> Text:
+    """Return parts with something dim between them; each keeps its own style."""
+    whole = Text()
+    for number, part in enumerate(parts):
+        if number:
+            whole.append(between, "dim")
+        whole.append_text(part)
+    return whole
+
+
 def shares(numbers: Sequence[int], cells: int, first: Sequence[int] = ()) -> list[int]:
     """Return how many of `cells` each number gets, by its size; together they get all of them.
 
@@ -114,7 +124,7 @@ def bar(tally: Tally, ends: Ends, total: int, width: int) -> Text:
     For one plan and one width all bars are equally long, and leave room for what goes wrong.
     """
     digits = len(str(len(tally.plan.endpoints)))
-    words = (35 if width >= WIDE else 17) + 3 * max(digits - 1, 1)
+    words = (35 if width >= WIDE else 23) + 3 * max(digits - 1, 1)
     cells = min(width - label_cells(tally) - 2 * digits - 7 - words, _LONGEST_BAR)
     if width < NARROW or cells < _SHORTEST_BAR:
         return Text()
@@ -140,37 +150,53 @@ def counted_line(tally: Tally, name: tuple[str, str], ends: Ends, total: int, wi
 
 
 def ends_text(ends: Ends, room: int, *, to_come: int = 0) -> Text:
-    """Return the end states with their numbers, shorter names in less room; at last the bad ones.
+    """Return the end states with their numbers, in shorter words where there is less room.
 
-    A number is never cut: half a number is a wrong one. `to_come` counts those without any end.
+    They add up to what is done, with `to_come` to all; only where not even that fits, what went
+    wrong stands alone. A number is never cut: half a number is a wrong one.
     """
-    by_word = ends.by_word
-    words = [word for word in SHOWN_ORDER if by_word[word]]
-    bad = [word for word in words if word in ENDING] or words
-    after = [Text(f"to come {to_come}", "dim")] if to_come else []
+    by_word = {word: ends.by_word[word] for word in SHOWN_ORDER if ends.by_word[word]}
+    bad = {word: number for word, number in by_word.items() if word in ENDING}
+    good = sum(by_word.values()) - sum(bad.values())
     whole = Text()
-    for shown, names, between in (
-        (words, None, " · "),
-        (words, MIDDLE, " · "),
-        (words, MIDDLE, " "),
-        (words, SHORT, " "),
-        (bad, None, " · "),
-        (bad, SHORT, " "),
+    for whole in (
+        *_in_full(by_word, to_come),
+        joined([*_total("good", good, "green"), *_said(bad, SHORT), *_todo(to_come)], " "),
+        joined(
+            [
+                *_total("good", good, "green"),
+                *_total("bad", sum(bad.values()), "bold red"),
+                *_todo(to_come),
+            ],
+            " ",
+        ),
+        joined(_said(bad, SHORT), " "),
     ):
-        parts = _counted(shown, by_word, names) + (after if shown is words else [])
-        whole = Text(between, "dim").join(parts)
         if whole.cell_len <= room:
             return whole
-    whole = Text(f"not good {sum(by_word[word] for word in bad)}")
-    return whole if whole.cell_len <= room and bad is not words else Text()
+    return Text()
 
 
-def _counted(
-    words: Iterable[Word], by_word: Mapping[Word, int], names: Mapping[Word, str] | None
-) -> list[Text]:
+def _in_full(by_word: Mapping[Word, int], to_come: int) -> Iterator[Text]:
+    later = _total("to come", to_come, "dim")
+    yield joined([*_said(by_word, {}), *later], " · ")
+    yield joined([*_said(by_word, MIDDLE), *later], " · ")
+    yield joined([*_said(by_word, MIDDLE), *later], " ")
+    yield joined([*_said(by_word, SHORT), *_todo(to_come)], " ")
+
+
+def _said(by_word: Mapping[Word, int], names: Mapping[Word, str]) -> list[Text]:
     return [
-        Text(f"{names[word] if names else word} {by_word[word]}", STYLE[word]) for word in words
+        Text(f"{names.get(word, word)} {number}", STYLE[word]) for word, number in by_word.items()
     ]
+
+
+def _total(name: str, number: int, style: str) -> list[Text]:
+    return [Text(f"{name} {number}", style)] if number else []
+
+
+def _todo(number: int) -> list[Text]:
+    return _total("todo", number, "dim")
 
 
 def label_cells(tally: Tally) -> int:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_FOLDS: Final = 500
 """So many different answers are told apart; nobody reads more, and drawing stays cheap."""
+_NOTHING_DONE: Final = frozenset({EndState.OK, EndState.SKIPPED})
 _OTHERWISE: Final = "said otherwise"
 
 
@@ -49,11 +50,17 @@ class Counts:
         """Endpoint -> the step of which nobody knows yet whether it happened."""
         self.folds: dict[Said, Fold] = {}
         self.ends = Ends()
-        """Every endpoint on which a step has ended, as what it would be called if all ended now."""
+        """Every endpoint as what it would be called if the run ended now.
+
+        Not yet those that are well so far, and may still have something to be changed on them.
+        """
         self.dead = 0
         """Endpoints that came to an early end."""
         self.seats = {endpoint.id: Seat(endpoint) for endpoint in plan.endpoints}
         self.stage_of = {step: each for each in self.stages for step in each.stage.steps}
+        changes = [each for each in plan.stages if each.changes and not each.once]
+        self._mends = changes[-1] if changes else None
+        """The last stage in which endpoints are changed."""
         self._changing = frozenset(step.id for step in plan.steps if step.changes)
         self._once: dict[tuple[StepId, str], Said] = {}
         self._busy = 0
@@ -185,6 +192,8 @@ class Counts:
     def _stand(self, seat: Seat) -> None:
         """Count an endpoint among all as the worst of its ends."""
         worst = min((said.word for said in seat.ends.values()), key=rank_of, default=None)
+        if worst in _NOTHING_DONE and self._mends is not None and not seat.word_in(self._mends):
+            worst = None  # nothing is wrong so far, but what it may need is still to come
         if worst != seat.worst:
             self.ends.move(seat.worst, worst)
             seat.worst = worst

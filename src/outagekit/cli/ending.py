@@ -232,7 +232,10 @@ def _troubles(plan: Plan, progress: Sequence[Progress], *, resumable: bool) -> I
         words = visible_line(end.detail)
         same = without_place(words, each.endpoint)
         trouble.by_detail.setdefault(same, []).append((each, words))
-    worst_first = sorted(groups.values(), key=lambda t: (_RANK[t.state], -t.size))
+    changing = {step.id for step in plan.steps if step.changes}
+    worst_first = sorted(
+        groups.values(), key=lambda t: (_RANK[t.state], t.step not in changing, -t.size)
+    )
     for trouble in worst_first[:_MAX_TROUBLES]:
         yield Text()
         yield from _trouble(trouble, _advice(trouble, plan, resumable=resumable))

@@ -17,6 +17,7 @@ from outagekit.cli.fitting import shorten
 from outagekit.cli.outlook import footer, news
 from outagekit.cli.panes import activity, folds, stragglers
 from outagekit.cli.waves import wave_lines
+from outagekit.plan.waves import wave_sizes
 from outagekit.text import count, duration, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def room_for(tally: Tally, height: int) -> Room:
     said = min(_FOLDS, 2 * endpoints * len(plan.steps))
     if _may_wait(plan):
         said = max(said, _NEWS)
-    waves = min(len(plan.rollout.waves), _WAVES) + 1 if spreads(plan) else 0
+    most = len(wave_sizes(endpoints, plan.rollout.waves))
+    waves = min(most, _WAVES) + 1 if spreads(plan) else 0
     room = Room()
     left = height
     for part, upto in (
@@ -89,8 +91,8 @@ def room_for(tally: Tally, height: int) -> Room:
         ("folds", said),
         ("stragglers", slow),
     ):
-        most = {"waves": waves, "folds": said, "stragglers": slow, "stages": len(tally.stages)}
-        given = max(min(min(upto, most.get(part, upto)) - getattr(room, part), left), 0)
+        limits = {"waves": waves, "folds": said, "stragglers": slow, "stages": len(tally.stages)}
+        given = max(min(min(upto, limits.get(part, upto)) - getattr(room, part), left), 0)
         setattr(room, part, getattr(room, part) + given)
         left -= given
     return room
@@ -127,6 +129,7 @@ def frame(tally: Tally, now_s: float, width: int, height: int) -> list[Text]:
         lines.extend(part)
     for line in lines:
         line.no_wrap = True
+        line.rstrip()
         line.truncate(max(width, 1), overflow="ellipsis")
     return lines[:height]
 
@@ -139,12 +142,12 @@ def _header(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
     if not rows:
         return []
     size = count(len(tally.plan.endpoints), "endpoint")
-    kind = "DRY RUN  " if tally.plan.dry_run else "DRILL  " if tally.drill else ""
+    kind = "DRY RUN" if tally.plan.dry_run else "DRILL" if tally.drill else ""
     title = visible_line(tally.plan.playbook.title)
     elapsed = duration(int(_elapsed_s(tally, now_s)))
     elapsed = f"resumed {elapsed} ago" if tally.resumed else elapsed
     right = elapsed if rows > 1 else f"{size}  {elapsed}"
-    left = Text.assemble((kind, "bold reverse" if kind else ""), (title, "bold"))
+    left = Text.assemble((kind, "bold reverse"), "  " if kind else "", (title, "bold"))
     left.truncate(max(width - cell_len(right) - 2, 0), overflow="ellipsis")
     gap = " " * max(width - left.cell_len - cell_len(right), 1)
     lines = [left.append(gap).append(right)]
@@ -167,10 +170,9 @@ def _everyone(tally: Tally, width: int, rows: int) -> list[Text]:
     if not rows:
         return []
     ends, total = tally.ends, len(tally.plan.endpoints)
-    line = Text(f"{'all':<{label_cells(tally)}}", style="")
+    line = Text(f"{f'all {total}':<{label_cells(tally)}}", style="")
     line.stylize("bold")
-    line.append_text(bar(tally, ends, total, width))
-    line.append(f"  {total:>{2 * len(str(total)) + 1}}  ")
+    line.append_text(bar(tally, ends, total, width)).append("  ")
     room = width - line.cell_len
     return [line.append_text(ends_text(ends, room, to_come=total - ends.done))]
 

@@ -13,37 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
     from outagekit.transports.known_hosts import HostKey, KnownHosts
     from outagekit.transports.open import Access
-    from outagekit.transports.protocol import Failure, Target
+    from outagekit.transports.protocol import Failure
     from outagekit.transports.scan import Asked
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024
 _MANY: Final = 20
 _SHOWN_FAULTS: Final = 5
 _SSH_PORT: Final = 22
-
-
-def open_looking(desk: Desk, targets: Sequence[Target]) -> Access:
-    """Return what host keys are looked for with; secrets of jump hosts are asked for now.
-
-    No endpoint is logged in to, so that no other secret is needed.
-    """
-    from outagekit.cli.prepare import make_vault
-    from outagekit.cli.reaching import make_access
-
-    vault = make_vault(desk)
-    access = make_access(desk, vault)
-    for target in targets:
-        for jump in access.routes.route(target).hops:
-            if jump.credential is None:
-                continue
-            for label, reference in jump.credential.secrets():
-                if reference is not jump.credential.sudo:
-                    vault.prepare(reference, client=target.endpoint.client, label=label)
-    return access
 
 
 def looked_at(

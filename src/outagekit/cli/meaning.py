@@ -46,7 +46,9 @@ def _looks(plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
         if any(step in changing and end is each.worst for step, end in each.ends.items())
     ]
     if unknown:
-        yield f"First look at {_who(unknown)} by hand: the change may be there or not."
+        who = f"the {len(unknown)} whose change ended unknown"
+        who = _who(unknown) if len(unknown) <= _MOST_NAMES else who
+        yield f"First look at {who} by hand: the change may be there or not."
 
 
 def _goes_on(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
@@ -55,7 +57,7 @@ def _goes_on(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Iterat
     left = sum(waiting_of(each, plan) in {"not begun", "not changed"} for each in progress)
     alone = f"{count(left, 'endpoint')} {_be(left)} left alone. " if left else ""
     if gate is not None:
-        yield f"{alone}Find out what closed the gate, then resume: it tries those again first."
+        yield f"{alone}Look at who closed the gate, then resume: they are tried again first."
     elif ending.state.questions:
         number = len(ending.state.questions)
         it = "it" if number == 1 else "them"
@@ -72,8 +74,9 @@ def _mends(plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
         need = "needs" if len(failed) == 1 else "need"
         yield f"{_capital(_who(failed))} {need} a person: why, and what to try, stands below."
     if away:
+        who = _who(away) if len(away) <= _MOST_NAMES else count(len(away), "endpoint")
         again = "try again when it answers" if len(away) == 1 else "try again when they answer"
-        yield f"{_capital(_who(away))} could not be reached: {again}."
+        yield f"{who} could not be reached: {again}."
 
 
 def _who(progress: Sequence[Progress]) -> str:

@@ -71,7 +71,9 @@ def _back(state: State, plan: Plan) -> str:
 def _after(state: State, plan: Plan, worst: _Ends) -> list[str]:
     """Return what comes after a run that is over."""
     refused = any(each.refused for each in state.progress.values())
-    commands = ["outagekit log show {run}"] if worst or refused else []
+    # Of many endpoints only what went wrong is worth reading; a refusal is told no other way.
+    brief = " -q" if worst and not refused else ""
+    commands = [f"outagekit log show {{run}}{brief}"] if worst or refused else []
     again = _for_real(plan) if plan.dry_run else _again(plan, {end.state for _, end in worst})
     return [*commands, *([again] if again else []), "outagekit log verify {run}"]
 

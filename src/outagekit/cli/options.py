@@ -80,6 +80,18 @@ class Stored(Group):
     ] = None
 
 
+SshConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--ssh-config",
+        metavar="FILE",
+        envvar="OUTAGEKIT_SSH_CONFIG",
+        help="SSH config to follow instead of ~/.ssh/config and the system's; none: follow none.",
+        rich_help_panel=_WHO,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Where(Group):
     """Which endpoints a command is about."""
@@ -90,7 +102,8 @@ class Where(Group):
             "--inventory",
             "-i",
             envvar="OUTAGEKIT_INVENTORY",
-            help="Inventory file or folder; default: the workspace's inventory/. Repeatable.",
+            help="Inventory file or folder, also CSV or Ansible's ([CLIENT=]FILE); default: the"
+            " workspace's inventory/. Repeatable.",
             rich_help_panel=_WHO,
         ),
     ] = None
@@ -175,6 +188,7 @@ class Where(Group):
             rich_help_panel=_WHO,
         ),
     ] = None
+    ssh_config: SshConfig = None
 
 
 @dataclass(frozen=True, slots=True)

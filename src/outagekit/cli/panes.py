@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.bars import STYLE, WIDE, ends_text
+from outagekit.cli.bars import STYLE, WIDE, ends_text, joined
 from outagekit.cli.fitting import shorten
 from outagekit.cli.render import STATE_STYLE
 from outagekit.cli.standing import ENDING, Ends, Word, rank_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TIMES: Final = "\u00d7"
 """The sign between a number and what there is so many of."""
 
+_BETWEEN: Final = " · "
 _OLD_S: Final = 3.0
 """A step that runs for less is no straggler, unless there is room for every step."""
 _WIDEST: Final = 120
@@ -57,11 +58,10 @@ def activity(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
         parts.append(Text(f"waits for {count(len(tally.questions), 'answer')}", "bold yellow"))
     if tally.is_waiting_only:
         parts.append(Text("waits for those in the waiting room", "yellow"))
-    between = Text(" · ", "dim")
-    whole = between.join(parts)
+    whole = joined(parts, _BETWEEN)
     if waiting and whole.cell_len > width:
         parts[1] = Text(f"retrying {waiting}", "yellow")
-        whole = between.join(parts)
+        whole = joined(parts, _BETWEEN)
     return [whole]
 
 
@@ -115,16 +115,17 @@ def folds(tally: Tally, width: int, rows: int) -> list[Text]:
     best = nsmallest(
         rows, shown, key=lambda e: (rank_of(e[0].word), -order.get(e[0].step, 0), -e[1].count)
     )
-    if len(shown) > rows:
+    too_many = len(shown) > rows > 1  # in a single row the worst says more than a number
+    if too_many:
         best.pop()
     digits = len(str(len(tally.plan.endpoints)))
-    spare = rows - len(best) - (len(shown) > rows)
+    spare = rows - len(best) - too_many
     lines: list[Text] = []
     for said, fold in best:
         told = _fold(said, fold, digits, width, spare=spare > 0)
         spare -= len(told) - 1
         lines += told
-    if len(shown) > rows:
+    if too_many:
         lines.append(_rest(shown, best, digits))
     return lines
 
@@ -187,5 +188,5 @@ def _rest(shown: list[tuple[Said, Fold]], best: list[tuple[Said, Fold]], digits:
         ends[said.word] += fold.count
     for said, fold in best:
         ends[said.word] -= fold.count
-    line = Text(f"{'…':>{digits}}   {len(shown) - len(best)} other answers: ", "dim")
+    line = Text().append(f"{'…':>{digits}}   {len(shown) - len(best)} other answers: ", "dim")
     return line.append_text(ends_text(Ends(+ends), _WIDEST))

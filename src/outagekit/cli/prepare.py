@@ -34,6 +34,8 @@ class Desk:
     screen: Screen
     places: Places
     inventory: Inventory
+    ssh_config: str | None = None
+    """The SSH config a person names, or `none`; None: their own and the system's."""
 
 
 def open_desk(
@@ -49,14 +51,16 @@ def open_desk(
         connecting=pace.connecting if pace else None,
     )
     if where.host:
-        return Desk(screen, places, _adhoc(where))
+        return Desk(screen, places, _adhoc(where), where.ssh_config)
     for name in ("os", "key", "password", "passphrase", "become", "sudo"):
         if getattr(where, name) and not came_from_environment(name):
             raise UsageError(f"--{name} goes with --host; an inventory says it itself")
+    from outagekit.cli.imported import permit, say_taken
     from outagekit.inventory.load import load
 
     paths = where.inventory or _of_workspace(places)
-    return Desk(screen, places, load(paths))
+    found = load(paths, permit=permit(screen, places), tell=lambda each: say_taken(screen, each))
+    return Desk(screen, places, found, where.ssh_config)
 
 
 def _adhoc(where: Where) -> Inventory:
@@ -272,14 +276,15 @@ def require_trusted(desk: Desk, playbook: Playbook) -> None:
 
 def open_access(desk: Desk, endpoints: Sequence[Endpoint]) -> Access:
     """Return how endpoints are reached; every question to a person is asked now, not later."""
-    from outagekit.cli.reaching import make_access, offer_adhoc_keys
+    from outagekit.cli.reaching import make_access, offer_adhoc_keys, work_out_routes
 
     vault = make_vault(desk)
+    access = make_access(desk, vault)
+    work_out_routes(desk, access, endpoints)
     _require_key_files(desk, endpoints)
     for each in credentials_of(desk, endpoints):
         vault.prepare(each.reference, client=each.client, label=each.label)
         _warn_of_short(desk, each, vault)
-    access = make_access(desk, vault)
     offer_adhoc_keys(desk, access, endpoints)
     return access
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from outagekit.cli.places import Places
     from outagekit.cli.prepare import Desk
     from outagekit.credentials import SecretRef, Vault
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
+    from outagekit.transports.ssh.routes import Routes
     from outagekit.transports.trust import TrustStore
 
 
@@ -24,7 +26,33 @@ def make_access(desk: Desk, vault: Vault) -> Access:
     def resolve(reference: SecretRef, endpoint: Endpoint, label: str) -> str:
         return vault.resolve(reference, client=endpoint.client, endpoint=endpoint.id, label=label)
 
-    return Access(trust=trust_store(desk), resolve_secret=resolve)
+    return Access(trust=trust_store(desk), resolve_secret=resolve, routes=routes_of(desk))
+
+
+def routes_of(desk: Desk) -> Routes:
+    """Return the ways to a desk's endpoints, as inventory and SSH config describe them.
+
+    Raises `InvalidInput` for a config `ssh` would refuse.
+    """
+    from outagekit.transports.ssh.config.config import load_config
+    from outagekit.transports.ssh.routes import Routes
+
+    named = desk.ssh_config
+    if named == "none":
+        return Routes()
+    return Routes(load_config(Path(named).expanduser() if named else None))
+
+
+def work_out_routes(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> None:
+    """Find the way to each endpoint now, and say once which words of the config are not used."""
+    from outagekit.text import fold_list
+
+    for target in targets_of(desk, endpoints):
+        if target.endpoint.os != "windows":
+            access.routes.route(target)
+    told = [str(notice) for notice in access.routes.notices]
+    if told:
+        desk.screen.warn(f"the SSH config says what is not used here: {fold_list(told, 8)}")
 
 
 def targets_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[Target]:
@@ -49,14 +77,19 @@ def targets_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[Target]:
 
 def trust_store(desk: Desk) -> TrustStore:
     """Return the trust of this desk; endpoints without a client may use the person's own."""
+    return trust_in(desk.places)
+
+
+def trust_in(places: Places) -> TrustStore:
+    """Return the trust of a workspace or of this user; what is done to it is recorded there."""
     from outagekit.cli.trust_log import TrustLog
     from outagekit.transports.trust import TrustStore
 
     own: tuple[Path, ...] = ()
     with suppress(RuntimeError):  # this user has no home folder
         own = (Path.home() / ".ssh" / "known_hosts",)
-    log = TrustLog(desk.places.trust)
-    return TrustStore(desk.places.trust, extra={"adhoc": own}, record=log.record)
+    log = TrustLog(places.trust)
+    return TrustStore(places.trust, extra={"adhoc": own}, record=log.record)
 
 
 def offer_adhoc_keys(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Pace, Shown, Stored, Streamed
+from outagekit.cli.options import Pace, Shown, SshConfig, Stored, Streamed
 from outagekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def resume(
             rich_help_panel=_CONSENT,
         ),
     ] = None,
+    ssh_config: SshConfig = None,
 ) -> None:
     """Go on where a run was left, from its folder alone; what closed a gate is tried again.
 
@@ -69,7 +70,7 @@ def resume(
     places = find_places(stored.state_dir, concurrency=pace.concurrency, connecting=pace.connecting)
     left = find_left(places, run)
     how = _how(left, because, approve or [], past_gate=past_gate)
-    desk = desk_of(shown.screen(), places, left)
+    desk = desk_of(shown.screen(), places, left, ssh_config)
     for sentence in changed_since(places, left):
         desk.screen.warn(sentence)
     access = open_access(desk, left.state.plan.endpoints)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
+    from outagekit.cli.trusted import Machines
     from outagekit.events import Record, RunId
     from outagekit.log.subscribers import OnRecords
     from outagekit.plan.model import Plan
@@ -69,11 +70,14 @@ class _Seen:
     setting: Setting
     stream: EventsView | None
     screen: Screen
+    machines: Machines
 
     def end(self, over: Conducted) -> Conducted:
-        """Let the reader of the events take the last ones."""
+        """Let the reader of the events take the last ones, and say what was odd on the way."""
         if self.stream is not None:
             _finish(self.stream, over, self.screen)
+        for line in self.machines.clones():
+            self.screen.warn(line)
         return over
 
 
@@ -88,6 +92,7 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
 ) -> Iterator[_Seen]:
     from outagekit.cli.asking import Asker
     from outagekit.cli.lines import EventsView
+    from outagekit.cli.trusted import Machines
 
     screen, settings = desk.screen, desk.places.settings
     stream = EventsView(screen) if streamed.events and not screen.json else None
@@ -99,6 +104,8 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
             subscribers.append(views.enter_context(live).on_records)
         elif stream is None or screen.verbose:
             subscribers.append(_plain_view(plan, screen, before).on_records)
+        machines = Machines(desk.places.trust)
+        subscribers.append(machines.on_records)
         asker = Asker(screen, view=live)
         asker.on_records(tuple(before))
         views.enter_context(asker)
@@ -112,7 +119,7 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
             warn=screen.warn,
             voice=asker if asker.attended else None,
         )
-        yield _Seen(setting, stream, screen)
+        yield _Seen(setting, stream, screen, machines)
 
 
 def _live_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> LiveView:

@@ -94,10 +94,10 @@ def act_line(event: TrustAdded | TrustReplaced | TrustRemoved | TrustPinned) -> 
             seen = f", seen{by}" * bool(by)
             return f"{event.endpoint} is machine {event.machine_id} from now on{seen}"
         case TrustReplaced():
-            new = f" by {fold_list(event.new)}"
-            return f"{event.server} replaced{by}: {_gone(event)}{new}, because {event.because}"
+            was = f"was {_gone(event)}, is {fold_list(event.new)}"
+            return f"{event.server} replaced{by}, because {event.because}: {was}"
         case TrustRemoved():
-            return f"{event.server} removed{by}: {_gone(event)}, because {event.because}"
+            return f"{event.server} removed{by}, because {event.because}: was {_gone(event)}"
 
 
 def _gone(event: TrustReplaced | TrustRemoved) -> str:

@@ -77,17 +77,24 @@ def fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
     return [line for pair in pairs for line in pair]
 
 
-def change_lines(found: Sequence[Found]) -> list[str]:
+def change_lines(found: Sequence[Found], width: int | None) -> list[str]:
     """Return for each server what is believed of it, and what it shows now, if anything."""
     lines: list[str] = []
     for each in found:
-        lines.append(visible_line(each.server))
         same = set(each.keys) == set(each.former)
-        lines += [f"  {'same' if same else 'old'}  {key}" for key in each.former]
-        lines += [f"  new  {key}" for key in each.keys if not same]
+        marked = [("same" if same else "old", key) for key in each.former]
+        marked += [("new", key) for key in each.keys if not same]
+        lines.append(visible_line(each.server))
+        for mark, key in marked:
+            lines += _marked(f"  {mark}  {key.type}", key.fingerprint, width)
         if each.machine_id:
-            lines.append(f"  pin  machine {visible_line(each.machine_id)}")
+            lines += _marked("  pin  machine", visible_line(each.machine_id), width)
     return lines
+
+
+def _marked(what: str, text: str, width: int | None) -> list[str]:
+    whole = f"{what} {text}"
+    return [whole] if width is None or cell_len(whole) <= width else [what, f"    {text}"]
 
 
 def tallied(found: Sequence[Found]) -> list[str]:
@@ -141,7 +148,7 @@ def twice_lines(
     ]
     if len(groups) > _TWICE_SHOWN:
         more = count(len(groups) - _TWICE_SHOWN, "more key")
-        lines.append(f"{more} are shown by several servers; --json names them")
+        lines.append(f"{more} that several servers have; --json names them")
     return lines
 
 

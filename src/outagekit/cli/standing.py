@@ -246,7 +246,7 @@ class Seat:
     answered: set[int] = field(default_factory=set)
     """Stages in which a command of ours ran on it."""
     worst: Word | None = None
-    """What it would be called if the run ended now; None while no step has ended on it."""
+    """What it is counted as among all; None as long as it is not."""
     attempt: str = ""
     """What runs on it now, or an empty text."""
     bad: int = 0

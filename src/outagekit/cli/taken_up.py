@@ -33,7 +33,9 @@ def find_left(places: Places, word: str) -> Recorded:
     return left
 
 
-def desk_of(screen: Screen, places: Places, left: Recorded) -> Desk:
+def desk_of(
+    screen: Screen, places: Places, left: Recorded, ssh_config: str | None = None
+) -> Desk:
     """Return a desk for a recorded run: its own clients, credentials, sites and trusted keys.
 
     The workspace of the current folder is not looked at: it may be another, or have changed.
@@ -43,4 +45,4 @@ def desk_of(screen: Screen, places: Places, left: Recorded) -> Desk:
 
     clients = {client.client: client for client in left.state.plan.clients}
     known_keys = Path(left.opened.trust) if left.opened.trust else None
-    return Desk(screen, replace(places, known_keys=known_keys), Inventory(clients))
+    return Desk(screen, replace(places, known_keys=known_keys), Inventory(clients), ssh_config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +14,17 @@ from outagekit.cli.options import Shown, Stored, Where
 from outagekit.errors import NothingMatched, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from outagekit.cli.prepare import Desk
+    from outagekit.cli.render import Screen
     from outagekit.cli.shown_keys import Found
+    from outagekit.credentials import Vault
+    from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
     from outagekit.transports.scan import Asked
+    from outagekit.transports.trust import TrustStore
 
 app = typer.Typer(
     no_args_is_help=True, help="Host keys and machine ids that are believed, client by client."
@@ -48,6 +53,7 @@ _Client = Annotated[
     typer.Option("--client", "-c", help="Only this client. Repeatable."),
 ]
 _FAILED, _UNREACHABLE = 3, 4
+_WHY_NOT = "Why is this not to be believed?"
 
 
 @app.command("add")
@@ -67,11 +73,12 @@ def add(
     """
     from outagekit.cli.offering import offer_keys
 
-    table = _open(where, stored, shown, selector)
-    _require_somebody(table.desk, yes=yes)
-    offered = offer_keys(table.desk.screen, table.access, table.targets, yes=yes, source=source)
+    _require_somebody(shown.screen(), yes=yes)
+    with _open(where, stored, shown, selector, asking=source is None) as table:
+        screen = table.desk.screen
+        offered = offer_keys(screen, table.access, table.targets, yes=yes, source=source)
     if shown.json:
-        table.desk.screen.document(offered.document)
+        screen.document(offered.document)
     if offered.failed and source and not offered.added:
         raise NothingMatched(f"there is no host key for any of these endpoints in {source}")
     _exit_for(offered.failed)
@@ -120,10 +127,11 @@ def replace(
     """
     from outagekit.cli.looking import looked_at
 
-    table = _open(where, stored, shown, selector)
-    because = _reason(table.desk, because, "Why did the key change?", yes=yes)
-    found = looked_at(table.desk.screen, table.access, table.asked(jump=jump), source=source)
-    _replace(table, found, because, yes=yes)
+    because = _reason(shown.screen(), because, "Why did the key change?", yes=yes)
+    with _open(where, stored, shown, selector, asking=source is None) as table:
+        asked = table.asked(jump=jump)
+        found = looked_at(table.desk.screen, table.access, asked, source=source)
+        _replace(table, found, because, yes=yes)
     _exit_for([each for each in found if each.failure is not None])
 
 
@@ -156,10 +164,10 @@ def remove(
     if name:
         _remove_names(where, stored, shown, name, because, yes=yes)
         return
-    table = _open(where, stored, shown, selector)
-    found = [former_of(table.access, asked) for asked in table.asked(jump=jump)]
-    because = _reason(table.desk, because, "Why are they not to be believed?", yes=yes)
-    _remove(table.desk, table.access, found, because, yes=yes)
+    because = _reason(shown.screen(), because, _WHY_NOT, yes=yes)
+    with _open(where, stored, shown, selector, asking=False) as table:
+        found = [former_of(table.access, asked) for asked in table.asked(jump=jump)]
+        _remove(table.desk.screen, table.access.trust, found, because, yes=yes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,42 +190,71 @@ class _Table:
         return jumps
 
 
-def _open(where: Where, stored: Stored, shown: Shown, selector: str | None) -> _Table:
+@contextmanager
+def _open(
+    where: Where, stored: Stored, shown: Shown, selector: str | None, *, asking: bool
+) -> Iterator[_Table]:
+    """Give what a command works with; `asking`: servers will be asked, jump hosts entered."""
     from dataclasses import replace as with_
 
-    from outagekit.cli.looking import open_looking
-    from outagekit.cli.prepare import choose_endpoints, open_desk
-    from outagekit.cli.reaching import targets_of
+    from outagekit.cli.prepare import choose_endpoints, make_vault, open_desk
+    from outagekit.cli.reaching import make_access, targets_of, work_out_routes
 
     desk = open_desk(shown.screen(), where, stored.state_dir)
     where = with_(where, limit=selector or where.limit)
-    chosen = choose_endpoints(desk, where)
+    endpoints = _without_windows(desk, choose_endpoints(desk, where))
+    targets = targets_of(desk, endpoints)
+    vault = make_vault(desk)
+    access = make_access(desk, vault)
+    work_out_routes(desk, access, endpoints)
+    if asking:
+        _prepare_jumps(access, vault, targets)
+    try:
+        yield _Table(desk, access, targets)
+    finally:
+        access.close()
+
+
+def _without_windows(desk: Desk, chosen: Sequence[Endpoint]) -> list[Endpoint]:
     endpoints = [endpoint for endpoint in chosen if endpoint.os != "windows"]
     if len(endpoints) < len(chosen):
         left = f"{len(chosen) - len(endpoints)} of {len(chosen)} run Windows"
         if not endpoints:
             raise NothingMatched(f"{left}: they have no SSH host key")
         desk.screen.note(f"{left} and are left out: they have no SSH host key")
-    targets = targets_of(desk, endpoints)
-    return _Table(desk, open_looking(desk, targets), targets)
+    return endpoints
 
 
-def _require_somebody(desk: Desk, *, yes: bool) -> None:
+def _prepare_jumps(access: Access, vault: Vault, targets: Sequence[Target]) -> None:
+    """Ask for the secrets of the jump hosts now; no endpoint is logged in to."""
+    needed = {
+        (target.endpoint.client, jump.credential)
+        for target in targets
+        for jump in access.routes.route(target).hops
+        if jump.credential is not None
+    }
+    for client, credential in sorted(needed, key=lambda each: (each[0], each[1].name)):
+        for label, reference in credential.secrets():
+            if reference is not credential.sudo:
+                vault.prepare(reference, client=client, label=label)
+
+
+def _require_somebody(screen: Screen, *, yes: bool) -> None:
     """Raise `UsageError` before anybody is asked for anything, if nobody can answer."""
-    if not yes and not desk.screen.interactive:
+    if not yes and not screen.interactive:
         message = "there is no terminal to ask at; say it beforehand with --yes"
         raise UsageError(message, hint="--yes says that the fingerprints were compared")
 
 
-def _reason(desk: Desk, because: str | None, question: str, *, yes: bool) -> str:
+def _reason(screen: Screen, because: str | None, question: str, *, yes: bool) -> str:
     """Return why something is done; at a terminal it is asked for."""
     if because is not None and because.strip():
-        _require_somebody(desk, yes=yes)
+        _require_somebody(screen, yes=yes)
         return because.strip()
-    if because is not None or not desk.screen.interactive:
+    if because is not None or not screen.interactive:
         hint = "it is kept in the log: --because 'set up anew after a disk failure'"
         raise UsageError("this needs a reason: say it with --because TEXT", hint=hint)
-    return desk.screen.ask(question, flag="--because")
+    return screen.ask(question, flag="--because")
 
 
 def _replace(table: _Table, found: Sequence[Found], because: str, *, yes: bool) -> None:
@@ -251,16 +288,18 @@ def _settled(found: Found) -> Found:
     return found if found.changes else with_(found, keys=found.former)
 
 
-def _remove(desk: Desk, access: Access, found: Sequence[Found], because: str, *, yes: bool) -> None:
+def _remove(
+    screen: Screen, store: TrustStore, found: Sequence[Found], because: str, *, yes: bool
+) -> None:
     from outagekit.cli.trusted import confirm_change, removed
 
     going = [each for each in found if each.former or each.machine_id]
     if not going:
         raise NothingMatched("nothing is believed of any of these")
-    confirm_change(desk.screen, going, "Believe nothing any more of", yes=yes)
-    removed(desk.screen, access.trust, going, because)
-    if desk.screen.json:
-        desk.screen.document([each.row for each in going])
+    confirm_change(screen, going, "Believe nothing any more of", yes=yes)
+    removed(screen, store, going, because)
+    if screen.json:
+        screen.document([each.row for each in going])
 
 
 def _remove_names(
@@ -273,18 +312,15 @@ def _remove_names(
     yes: bool,
 ) -> None:
     from outagekit.cli.places import find_places
-    from outagekit.cli.prepare import Desk, make_vault
-    from outagekit.cli.reaching import make_access
+    from outagekit.cli.reaching import trust_in
     from outagekit.cli.trusted import former_by_name
-    from outagekit.inventory.model import Inventory
 
     if not where.client or len(where.client) != 1:
         raise UsageError("--name needs the one client it belongs to: add -c CLIENT")
-    desk = Desk(shown.screen(), find_places(stored.state_dir), Inventory())
-    access = make_access(desk, make_vault(desk))
-    found = [former_by_name(access.trust, where.client[0], name) for name in names]
-    because = _reason(desk, because, "Why are they not to be believed?", yes=yes)
-    _remove(desk, access, found, because, yes=yes)
+    screen, store = shown.screen(), trust_in(find_places(stored.state_dir))
+    because = _reason(screen, because, _WHY_NOT, yes=yes)
+    found = [former_by_name(store, where.client[0], name) for name in names]
+    _remove(screen, store, found, because, yes=yes)
 
 
 def _exit_for(failed: Sequence[Found]) -> None:

@@ -55,11 +55,16 @@ class TrustLog:
     def records(self, client: str) -> list[Record]:
         """Return what was done to a client's trust, in order; nothing if there is no log.
 
-        Raises `LogDamaged` if the log was altered.
+        Raises `LogDamaged` if the log was altered, its last act included.
         """
         from outagekit.log.reader import read_records
+        from outagekit.log.verify import verify
 
+        folder = self.folder / client
         try:
-            return list(read_records(self.folder / client))
+            verdict = verify(folder)
         except NothingMatched:
             return []
+        if not verdict.ok:
+            raise LogDamaged(f"the log of {client}'s trust: {verdict.reason}")
+        return list(read_records(folder))

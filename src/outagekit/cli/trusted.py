@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from outagekit.cli.fitting import fold_line
 from outagekit.cli.offering import by_client, is_folded
 from outagekit.cli.shown_keys import Found, change_lines, fitted
-from outagekit.errors import NothingMatched, StoppedByPerson
+from outagekit.errors import NothingMatched, OutagekitError, StoppedByPerson
+from outagekit.events import EndpointKeyTrusted
 from outagekit.text import closest, count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outagekit.cli.render import Screen
+    from outagekit.events import EndpointId, Record
     from outagekit.transports.trust import Belief, TrustStore
 
 _FEW = 8
@@ -83,6 +86,35 @@ def clone_lines(client: str, pins: Mapping[str, str]) -> list[str]:
     ]
 
 
+class Machines:
+    """Notices machines that were seen for the first time and are known already: a subscriber."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._new: dict[EndpointId, str] = {}
+
+    def on_records(self, records: tuple[Record, ...]) -> None:
+        """Take note of who was seen for the first time; called from the log's thread."""
+        for record in records:
+            if isinstance(record.event, EndpointKeyTrusted):
+                self._new[record.event.endpoint] = record.event.machine_id
+
+    def clones(self) -> list[str]:
+        """Return a sentence for each machine id one of those shares with others of its client."""
+        from outagekit.transports.trust import TrustStore
+
+        store = TrustStore(self._folder)
+        lines: list[str] = []
+        for client in sorted({endpoint.partition("/")[0] for endpoint in self._new}):
+            try:
+                pins = store.pins(client)
+            except OutagekitError:  # the run has told it already
+                continue
+            seen = {self._new[e] for e in self._new if e.startswith(f"{client}/")}
+            lines += clone_lines(client, {n: pin for n, pin in pins.items() if pin in seen})
+        return lines
+
+
 def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
     """Show what was done to the trust of each client, in order."""
     import msgspec
@@ -99,13 +131,20 @@ def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
         return
     for client, acts in records.items():
         narrator = Narrator(verbose=screen.verbose, quiet=False)
-        for record in acts:
-            for line in narrator.lines(record):
-                screen.print(line)
-        if acts:
+        told = [line for record in acts for line in narrator.lines(record)]
+        if told:
+            screen.print("\n".join(_folded(told, screen.page_width)))
             screen.next([f"outagekit log verify {folder / client}"])
     if not any(records.values()):
         screen.note("nothing was recorded yet")
+
+
+def _folded(lines: Sequence[str], width: int | None) -> list[str]:
+    from rich.text import Text
+
+    if width is None:
+        return list(lines)
+    return [piece.plain for line in lines for piece in fold_line(Text(line), width)]
 
 
 def _chosen(clients: Sequence[str], only: Sequence[str]) -> list[str]:
@@ -135,7 +174,8 @@ def confirm_change(screen: Screen, found: Sequence[Found], question: str, *, yes
     """Show what would change, and have a person type how many it concerns."""
     number = str(len(found))
     folded = is_folded(screen, found, few=_FEW)
-    screen.lines(change_lines(found[:_FEW] if folded else found))
+    width = screen.people.width if screen.people.is_terminal else None
+    screen.lines(change_lines(found[:_FEW] if folded else found, width))
     if folded:
         screen.say(f"and {count(len(found) - _FEW, 'more server')} (-v shows each)")
     if yes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Consent, Pace, Shown, Stored, Streamed
+from outagekit.cli.options import Consent, Pace, Shown, SshConfig, Stored, Streamed
 from outagekit.errors import LogUnwritable, NothingMatched, StoppedByPerson
 from outagekit.text import count, fold_list, visible_line
 
@@ -56,6 +56,7 @@ def undo(
             rich_help_panel="Consent (never from the environment)",
         ),
     ] = None,
+    ssh_config: SshConfig = None,
 ) -> None:
     """Take back what a run changed, in reverse order and in waves, as a run of its own.
 
@@ -72,7 +73,7 @@ def undo(
     places = find_places(stored.state_dir, concurrency=pace.concurrency, connecting=pace.connecting)
     left = find_left(places, run)
     earlier = _earlier(places, left)
-    desk = desk_of(shown.screen(), places, left)
+    desk = desk_of(shown.screen(), places, left, ssh_config)
     whole = traces_of(left, earlier.runs)
     traces = _limited(places, whole, limit)
     doubtful = steps_to_undo_unknown(desk.screen, traces, unknown)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
-from outagekit.cli.bars import SHORT, bar, counted_line, first_that_fits, label_cells
+from outagekit.cli.bars import SHORT, bar, counted_line, first_that_fits, joined, label_cells
 from outagekit.cli.standing import Ends
 from outagekit.events import EndState, GateSum
+from outagekit.plan.waves import wave_sizes
 from outagekit.text import duration, visible_line
 
 if TYPE_CHECKING:
@@ -106,13 +107,14 @@ def _waves_ahead(tally: Tally, width: int, rows: int) -> list[Text]:
         return []
     gate = _gate_ahead(tally.plan, width)
     waves = tally.plan.rollout.waves
-    if rows - 1 < len(waves):
+    waves = waves if waves[-1:] == ("100%",) else (*waves, "100%")
+    if rows - 1 < len(wave_sizes(len(tally.plan.endpoints), waves)):
         cut = Text(f"waves  {', '.join(waves)} of those who need {ahead[0].phase}", "dim")
         return [cut, gate][:rows]
     cells = label_cells(tally)
     empty = bar(tally, Ends(), 0, width)
     lines = []
-    for number, size in enumerate(waves, start=1):
+    for number, size in enumerate(waves[: rows - 1], start=1):
         line = Text(f"{f'wave {number}':<{cells}}", style="dim").append_text(empty)
         upto = f"  {size} of those who need {ahead[0].phase}" if number == 1 else f"  up to {size}"
         lines.append(line.append(upto, "dim"))
@@ -180,7 +182,7 @@ _BRIEF: Final = _Wording("{name} {found} {limit}", "≥", "≤", " run", "  ")
 
 
 def _sums(wave: WaveCount, sums: Iterable[GateSum], wording: _Wording) -> Text:
-    return Text(wording.between, "dim").join([_sum(wave, each, wording) for each in sums])
+    return joined((_sum(wave, each, wording) for each in sums), wording.between)
 
 
 def _sum(wave: WaveCount, each: GateSum, wording: _Wording) -> Text:

@@ -1,6 +1,7 @@
 """Inventory files become an `Inventory`, or every problem of every file at once.
 
-Nothing is resolved and nothing is contacted here: no name, no secret, no endpoint.
+Files of other tools are read as they are. Nothing is resolved and nothing is contacted here: no
+name, no secret, no endpoint; nothing is run but an inventory program that a person trusted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from outagekit.errors import InvalidInput, Problem
+from outagekit.inventory.foreign.program import refuse_untrusted
+from outagekit.inventory.foreign.reading import (
+    is_ansible_yaml,
+    origin_of,
+    read_foreign,
+    source_of,
+)
 from outagekit.inventory.input import (
     AgreementInput,
     CredentialInput,
@@ -21,15 +29,18 @@ from outagekit.inventory.input import (
 )
 from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
 from outagekit.inventory.references import reference_problems
-from outagekit.source import parse_document, problems_of, shown
+from outagekit.source import Document, Node, parse_document, problems_of, shown
 from outagekit.text import count, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from outagekit.events import OperatingSystem
-    from outagekit.source import Document, Location
+    from outagekit.inventory.foreign.program import Permit
+    from outagekit.inventory.foreign.reading import Source
+    from outagekit.inventory.foreign.settling import Taken
+    from outagekit.source import Location
 
 _LITERAL_SECRET = re.compile(
     r"((?:\bpas+[a-z_]*|\bpw|passw(?:or)?d|passphrase|secret|sudo|token)[\"']?\s*:\s*)"
@@ -50,6 +61,8 @@ class Inspection:
     """Faults and warnings of all files, by file and place."""
     documents: dict[str, Document] = field(default_factory=dict)
     """Client -> the file it was read from."""
+    taken: tuple[Taken, ...] = ()
+    """What became of each file of another tool."""
 
     @property
     def faults(self) -> tuple[Problem, ...]:
@@ -61,37 +74,85 @@ class Inspection:
         return _without_secrets(self.documents[client].problem(loc, message, hint))
 
 
-def load(paths: Sequence[Path]) -> Inventory:
+def load(
+    paths: Sequence[Path],
+    *,
+    permit: Permit = refuse_untrusted,
+    tell: Callable[[Taken], None] | None = None,
+) -> Inventory:
     """Return the clients of these files and folders, in the order given.
 
-    A folder means its `*.yaml` files by name. Raises `InvalidInput` with every fault of every
-    file. Warnings are no faults; `inspect` returns them.
+    A folder means its `*.yaml` files by name, or is an Ansible inventory. `CLIENT=FILE` says whose
+    machines a file of another tool holds; `tell` hears what became of each of them, and `permit`
+    lets programs among them run. Raises `InvalidInput` with every fault of every file, `Refused`
+    for a program that may not run. Warnings are no faults; `inspect` returns them.
     """
-    found = inspect(paths)
+    found = inspect(paths, permit=permit)
     if found.faults:
         number = count(len(found.faults), "problem")
         raise InvalidInput(f"the inventory has {number}", found.faults)
+    for taken in found.taken if tell else ():
+        tell(taken)  # type: ignore[misc]  # there is nothing to go through without it
     return found.inventory
 
 
-def inspect(paths: Sequence[Path]) -> Inspection:
-    """Return the clients that can be used, and every problem; never raises for a bad file."""
-    problems: list[Problem] = []
-    clients: dict[str, Client] = {}
-    documents: dict[str, Document] = {}
-    for path in dict.fromkeys(_files(paths, problems)):
-        document, client = _read(path, problems)
-        if document is None:
-            continue
-        name = _client_of(document)
-        if name in documents:
-            problems.append(_twice(document, name, documents[name]))
+def inspect(paths: Sequence[Path], *, permit: Permit = refuse_untrusted) -> Inspection:
+    """Return the clients that can be used, and every problem; never raises for a bad file.
+
+    Raises `Refused` for a program that `permit` does not let run.
+    """
+    reading = _Reading(permit)
+    for source in dict.fromkeys(map(source_of, paths)):
+        reading.add(source)
+    found = sorted({_without_secrets(problem) for problem in reading.problems})
+    inventory = Inventory(clients=reading.clients)
+    return Inspection(inventory, tuple(found), reading.documents, tuple(reading.taken))
+
+
+class _Reading:
+    """Clients and problems, while file after file is read."""
+
+    def __init__(self, permit: Permit) -> None:
+        self._permit = permit
+        self._seen: set[Path] = set()
+        self.problems: list[Problem] = []
+        self.clients: dict[str, Client] = {}
+        self.documents: dict[str, Document] = {}
+        self.taken: list[Taken] = []
+
+    def add(self, source: Source) -> None:
+        if origin_of(source.path) != "ours":
+            self._foreign(source)
+        elif source.client is not None:
+            message = f"a file of ours names its client itself, so {source.client}= says too much"
+            self.problems.append(Problem(source.path, 0, 0, message))
+        else:
+            for path in _files([source.path], self.problems):
+                self._ours(path)
+
+    def _ours(self, path: Path) -> None:
+        if path in self._seen:
+            return
+        self._seen.add(path)
+        document, client = _read(path, self.problems)
+        if document is not None:
+            self._keep(document, _client_of(document), client)
+
+    def _foreign(self, source: Source) -> None:
+        taken, problems = read_foreign(source, permit=self._permit)
+        self.problems += problems
+        if any(not problem.warning for problem in problems):
+            return
+        self.taken.append(taken)
+        for client in taken.clients:
+            self._keep(Document(source.path, ("",), Node(None, 1, 1)), client.client, client)
+
+    def _keep(self, document: Document, name: str, client: Client | None) -> None:
+        if name in self.documents:
+            self.problems.append(_twice(document, name, self.documents[name]))
         elif name:
-            documents[name] = document
-            clients |= {name: client} if client else {}
-    inventory = Inventory(clients=clients)
-    found = sorted({_without_secrets(problem) for problem in problems})
-    return Inspection(inventory, tuple(found), documents)
+            self.documents[name] = document
+            self.clients |= {name: client} if client else {}
 
 
 def _files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
@@ -130,8 +191,11 @@ def _read(path: Path, problems: list[Problem]) -> tuple[Document | None, Client 
         shape = InventoryInput.model_validate(document.root.value)
     except ValidationError as error:
         found.extend(problems_of(error, document, InventoryInput))
-    problems.extend(found)
     faulty = any(not problem.warning for problem in found)
+    if faulty and is_ansible_yaml(path):
+        hint = "name it with -i, or take it over: outagekit inventory import FILE"
+        found = [Problem(path, 0, 0, "this is an inventory of Ansible in a folder of ours", hint)]
+    problems.extend(found)
     return document, None if shape is None or faulty else _client(shape)
 
 

@@ -115,7 +115,6 @@ def _undeclared(
     yield document.problem(place, message, hint)
 
 
-
 def _system_problems(
     document: Document, name: str, value: dict[str, Any], defaults: dict[str, Any]
 ) -> Iterator[Problem]:

@@ -83,12 +83,13 @@ def sshd(
     login_keys: Sequence[str],
     host_kinds: Sequence[Kind] = ("ed25519",),
     options: Sequence[str] = (),
+    within: Sequence[str] = (),
 ) -> Iterator[KeyPair]:
     """Run sshd on the addresses until the block ends; gives its first host key.
 
     `options` are lines of its configuration that win over those made here; from the first
-    `Match` on they stand at its end. Raises `RuntimeError` with sshd's own words if it does not
-    start.
+    `Match` on they stand at its end. `within` is a command that becomes the one behind it, after
+    it has changed what that sees. Raises `RuntimeError` with sshd's own words if it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(PermissionError):
@@ -101,7 +102,7 @@ def sshd(
             listened = addresses[first : first + _MOST_ADDRESSES]
             config = folder / f"sshd_config.{first}"
             config.write_text(_config(listened, port, host_keys, authorized, options))
-            stack.enter_context(_process(config, listened[0], port))
+            stack.enter_context(_process(config, listened[0], port, within))
         yield host_keys[0]
 
 
@@ -136,11 +137,11 @@ def _config(
 
 
 @contextlib.contextmanager
-def _process(config: Path, address: str, port: int) -> Iterator[None]:
+def _process(config: Path, address: str, port: int, within: Sequence[str]) -> Iterator[None]:
     log = config.parent / "sshd.log"
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [find_sshd() or "sshd", "-D", "-e", "-f", str(config)], stderr=errors
+            [*within, find_sshd() or "sshd", "-D", "-e", "-f", str(config)], stderr=errors
         )
     try:
         _await_banner(address, port, process, log)

@@ -50,11 +50,23 @@ class HostKey:
     @classmethod
     def of(cls, blob: bytes) -> HostKey:
         """Return the key of its wire form; raises `OutagekitError` if it is none."""
-        size = int.from_bytes(blob[:4], "big")
-        kind = blob[4 : 4 + size].decode("ascii", "replace")
-        if len(blob) <= 4 + size or not _TYPE.fullmatch(kind):
+        fields = _fields(blob)
+        kind = fields[0].decode("ascii", "replace") if len(fields) > 1 else ""
+        if not _TYPE.fullmatch(kind):
             raise OutagekitError("this is no SSH host key")
         return cls(kind, base64.b64encode(blob).decode())
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """Return the fields of a key's wire form, each with its length before it; none if it is cut."""
+    fields, at = [], 0
+    while at < len(blob):
+        end = at + 4 + int.from_bytes(blob[at : at + 4], "big")
+        if end > len(blob):
+            return []
+        fields.append(blob[at + 4 : end])
+        at = end
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

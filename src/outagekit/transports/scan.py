@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from outagekit.events import FailureKind
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure, Target
@@ -24,7 +23,6 @@ from outagekit.transports.trust import filed_under
 
 AT_ONCE: Final = 64
 """Servers that are asked at once: most of the time each is only waited for."""
-_CERTIFICATE: Final = "-cert-v01@openssh.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +178,6 @@ def _shown_key(
     if isinstance(session, Failure):
         return session
     try:
-        key = session.server_key
+        return session.server_key
     finally:
         session.hang_up()
-    if key.type.endswith(_CERTIFICATE):
-        detail = f"{where} shows a certificate only: have its sshd show its own host key too"
-        return Failure(FailureKind.HOST_KEY, detail)
-    return key

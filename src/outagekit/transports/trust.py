@@ -54,7 +54,7 @@ folder, which exists; if it raises `OutagekitError`, nothing is done."""
 
 def filed_under(client: str, server: Server) -> tuple[str, str, int]:
     """Return client, name and port: what the keys of a client's server are known by."""
-    return client, server.known_as, server.port
+    return client, server.known_as, server.known_port or server.port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

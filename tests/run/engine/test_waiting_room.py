@@ -19,10 +19,11 @@ from outagekit.events import (
     WavesCut,
     WaveStopped,
 )
+from outagekit.inventory.model import Site
 from outagekit.playbook.model import Approve, Gate, Rollout
 from outagekit.run.engine.situation import Bounds
 from outagekit.run.opening import Resumption
-from outagekit.testing.builders import plan_of, read, step
+from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.clock import FakeClock
 from outagekit.testing.driver import succeed
 from outagekit.testing.runs import Ran, fail, lose, refuse, scripted
@@ -97,6 +98,25 @@ def test_they_do_not_hold_up_the_others_and_the_run_waits_for_them_after_its_las
     assert 14_400 <= clock.monotonic() < 14_500
     assert ran.ending.exit_code == 4
     assert ran.of(RunClosed)[0].counts == {EndState.UNREACHABLE: 1, EndState.CHANGED: 3}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_site_bears_no_more_than_its_concurrency_of_those_who_come_back(tmp_path, own):
+    away = range(3, 9)
+    room = Room(*away)
+    room.at_idle = lambda: room.back(*(f"pos-{n:02d}" for n in away))
+    spread = Rollout(waves=("1", "100%"), gate=OPEN, waiting_room_s=14_400.0)
+    sites = [Site(name="leeds", concurrency=2 if own else None)]
+    plan = plan_of(
+        [read("look"), step("mend")],
+        on=endpoints(12, site="leeds"),
+        sites=sites,
+        rollout=spread,
+    )
+    ran = room.run(plan, tmp_path, bounds=Bounds(per_site=9 if own else 2))
+    assert ran.ending.exit_code == 0
+    assert len(ran.of(EndpointReturned)) == 6
+    assert ran.driver.most_at_once == 2
 
 
 def test_one_that_comes_back_takes_what_it_missed_behind_the_others(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 
 from outagekit.events import EndState, FailureKind
 from outagekit.evidence import EvidenceStore
-from outagekit.playbook.model import Code, Push, RunScript, Script
+from outagekit.playbook.model import Code, Fetch, Push, Reboot, RunScript, Script
+from outagekit.run.executing.detached import tidy
 from outagekit.run.executing.execute import Bench, execute
 from outagekit.run.orders import Order, Part
 from outagekit.testing.builders import endpoints
@@ -269,3 +270,78 @@ def test_every_command_of_an_order_is_reported_in_order(done):
     did = done(order_of(check="c", verify="v"), check=said(code=1))
     assert [r.part for r in did.reports if isinstance(r, Part)] == ["check", "script", "verify"]
     assert len({report.command for report in did.reports}) == 3
+
+
+@pytest.mark.parametrize(
+    ("purpose", "facts", "parts"),
+    [
+        ("do", {"check": "a", "verify": "b"}, ["check", "script", "verify"]),
+        ("do", {"check": "a", "detach": "run:mend"}, ["collect", "check", "script"]),
+        ("undo", {"check": "a", "undo": "b"}, ["undo", "check"]),
+        ("probe", {"verify": "b"}, ["verify"]),
+        ("recheck", {}, ["probe"]),
+        ("foresee", {"check": "a"}, ["check"]),
+    ],
+)
+def test_every_command_of_an_order_runs_under_its_account(done, monkeypatch, purpose, facts, parts):
+    accounts = []
+    plain = ScriptedTransport.execute
+
+    def execute(self, command, limits, on_output=None):
+        accounts.append(command.account)
+        return plain(self, command, limits, on_output)
+
+    monkeypatch.setattr(ScriptedTransport, "execute", execute)
+    no = said(code=1)
+    for account in ("login", "root"):
+        accounts.clear()
+        ran = done(order_of(purpose, account=account, **facts), check=no)
+        assert ran.parts == parts
+        assert accounts == [account] * len(parts)
+
+
+def test_what_a_detached_script_left_is_removed_by_its_account(done, monkeypatch):
+    accounts = []
+    plain = ScriptedTransport.execute
+
+    def execute(self, command, limits, on_output=None):
+        accounts.append(command.account)
+        return plain(self, command, limits, on_output)
+
+    monkeypatch.setattr(ScriptedTransport, "execute", execute)
+    order = order_of(account="root", detach="run:mend")
+    tidy(order, done(order).transport)
+    assert accounts == ["root", "root"]
+
+
+@pytest.mark.parametrize("account", ["login", "root"])
+@pytest.mark.parametrize(
+    "action", [Push("f", "/f", b"x"), Fetch(("/a", "/b"), 10)], ids=["push", "fetch"]
+)
+def test_files_of_an_order_are_moved_under_its_account(done, monkeypatch, account, action):
+    accounts = []
+    refused = Failure(FailureKind.PROTOCOL, "no")
+    for name in ("put", "fetch"):
+
+        def move(self, *words, account="login", **facts):
+            accounts.append(account)
+            return refused
+
+        monkeypatch.setattr(ScriptedTransport, name, move)
+    done(order_of(account=account, action=action))
+    assert accounts == [account]
+
+
+def test_which_machine_it_is_is_asked_by_who_logged_in(done, monkeypatch):
+    accounts = {}
+    plain = ScriptedTransport.execute
+
+    def execute(self, command, limits, on_output=None):
+        accounts["identity" if "OK_PART=identity" in command.line else "other"] = command.account
+        return plain(self, command, limits, on_output)
+
+    monkeypatch.setattr(ScriptedTransport, "execute", execute)
+    told = said("machine-id=0123456789abcdef\nboot-id=b-7777777\n")
+    refused = said(code=1)
+    done(order_of(account="root", action=Reboot(5)), identity=told, script=refused)
+    assert accounts == {"identity": "login", "other": "root"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 
@@ -11,7 +12,7 @@ import pytest
 
 from outagekit.errors import LogUnwritable
 from outagekit.events import EndpointId, EndState, FailureKind
-from outagekit.playbook.model import Fetch, Push, WaitScript, WaitTcp
+from outagekit.playbook.model import Fetch, Push, WaitHttp, WaitScript, WaitTcp
 from outagekit.run.engine.commands import Start
 from outagekit.run.engine.ordering import make_order
 from outagekit.run.executing import lanes as lanes_module
@@ -35,11 +36,14 @@ class Bench:
         self.transports = []
         self._answer = answer
         self._opened = fields.pop("opened", None)
+        self.reach = None
         limits = LaneLimits(**fields)
         self.lanes = Lanes(self._connect, folder=tmp_path, key=b"k" * 32, limits=limits)
 
     def _connect(self, target):
         transport = ScriptedTransport(self._answer, self._opened)
+        if self.reach is not None:
+            transport.reach = self.reach
         self.transports.append(transport)
         return transport
 
@@ -142,17 +146,52 @@ def test_a_wait_that_never_becomes_true_fails_at_its_timeout(tmp_path):
     assert (finished.state, finished.failure) == (EndState.FAILED, FailureKind.TIMEOUT)
 
 
-def test_waiting_for_a_port_goes_through_the_endpoints_port_forward(tmp_path):
-    import socket
+def test_waiting_for_a_port_looks_the_way_the_endpoint_is_reached(tmp_path):
+    seen = []
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = msgspec.structs.replace(
-            endpoints(1)[0], address="127.0.0.1", ports={443: server.getsockname()[1]}
-        )
-        bench = Bench(tmp_path, lambda step, part: said())
-        waiting = read("up", action=WaitTcp(443, every_s=0.01), timeout_s=2.0)
-        *_, finished = bench.run(order_of(waiting, on=[endpoint]))
+    def reach(port, timeout_s):
+        seen.append(port)
+        if len(seen) < 3:
+            return Failure(FailureKind.REFUSED, "nothing listens there")
+        near, far = socket.socketpair()
+        far.close()
+        return near
+
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.reach = reach
+    waiting = read("up", action=WaitTcp(443, every_s=0.01), timeout_s=2.0)
+    *_, finished = bench.run(order_of(waiting))
     assert finished.state is EndState.OK
+    assert seen == [443, 443, 443]
+
+
+def test_waiting_for_a_page_asks_over_the_way_the_endpoint_is_reached(tmp_path):
+    asked, ends = [], []
+
+    def reach(port, timeout_s):
+        near, far = socket.socketpair()
+        far.sendall(b"HTTP/1.1 %d Word\r\n\r\n" % (200 if asked else 503))
+        ends.append(far)
+        asked.append(port)
+        return near
+
+    bench = Bench(tmp_path, lambda step, part: said())
+    bench.reach = reach
+    waiting = read("up", action=WaitHttp(8080, every_s=0.01), timeout_s=2.0)
+    *_, finished = bench.run(order_of(waiting))
+    assert (finished.state, asked) == (EndState.OK, [8080, 8080])
+    for end in ends:
+        assert end.recv(4096).startswith(b"GET / HTTP/1.1\r\n")
+        end.close()
+
+
+def test_what_can_never_be_seen_is_not_waited_for(tmp_path):
+    bench = Bench(tmp_path, lambda step, part: said())
+    never = Failure(FailureKind.PROTOCOL, "the jump host forbids connections to it")
+    bench.reach = lambda port, timeout_s: never
+    waiting = read("up", action=WaitTcp(443), timeout_s=30.0)
+    *_, finished = bench.run(order_of(waiting))
+    assert (finished.state, finished.detail) == (EndState.FAILED, never.detail)
 
 
 def test_push_writes_the_file_and_is_a_change(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from outagekit.transports.ssh.keys import BadKeyError, default_keys, load_key
+from outagekit.transports.ssh.keys import BadKeyError, load_key
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -110,12 +110,3 @@ def test_a_certificate_of_another_key_is_refused(bench: Bench, tmp_path: Path) -
     for wrong in (other.with_suffix(".pub"), key.with_suffix(".pub"), key, tmp_path / "none"):
         with pytest.raises(BadKeyError):
             load_key(str(key), passphrase=None, certificate=str(wrong))
-
-
-def test_default_keys_skip_what_cannot_be_used(bench: Bench, tmp_path: Path) -> None:
-    folder = tmp_path / "home" / ".ssh"
-    folder.mkdir()
-    bench.key(folder / "id_ed25519", passphrase="locked")
-    (folder / "id_ecdsa").write_text("damaged")
-    bench.key(folder / "id_rsa", "rsa")
-    assert [key.name for key in default_keys()] == ["~/.ssh/id_rsa"]

@@ -81,13 +81,3 @@ class Register:
         if name != written:
             self.changed[written] = name
         return name
-
-    def twice(self, written: str, place: Place) -> None:
-        """Note that a second machine of this name stands in the file."""
-        other = self._taken.get(valid_name(written).casefold(), written)
-        both = f"stands twice: {shown(written)}" if other == written else ""
-        message = f"the {self._kind} {both}" if both else ""
-        hint = "rename one of them there"
-        name = valid_name(written)
-        clash = f"{self._kind}s {shown(other)} and {shown(written)} would both be {name}"
-        self._findings.fault(place, message or clash, hint)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One client out of a foreign file, and everything a person should know of how."""
+    """What became of a foreign file, and everything a person should know of how."""
 
     path: Path
     form: str
-    client: Client
+    clients: tuple[Client, ...] = ()
     renamed: tuple[tuple[str, str, str], ...] = ()
     """Kind, name as written, name here."""
     left_out: tuple[LeftOut, ...] = ()
@@ -34,51 +34,34 @@ class Taken:
     """Variables or columns of no use here -> for how many machines."""
 
 
-def settle(
-    path: Path, gathered: Gathered, findings: Findings, *, client: str
-) -> tuple[Taken, ...]:
+def settle(path: Path, gathered: Gathered, findings: Findings, *, client: str) -> Taken:
     """Return the clients of a file in its order; `client` is whose machines they are by default."""
     by_client: dict[str, list[Proposal]] = {}
     for proposal in gathered.proposals:
         by_client.setdefault(proposal.client, []).append(proposal)
     written: dict[str, str] = {}
-    taken = []
+    clients: list[Client] = []
+    renamed: list[tuple[str, str, str]] = []
     for name, proposals in (by_client or {"": []}).items():
         short = valid_client(name) if name else client
         first = written.setdefault(short, name)
         if not short or first != name:
-            why = f"is the short name of {shown(first)}, too" if short else "has no short name"
+            why = f"has the short name of {shown(first)}" if short else "has no short name"
             message = f"the client {shown(name)} {why}"
             findings.fault(proposals[0].place, message, "rename it there")
             continue
-        taken.append(_client(path, gathered, proposals, (short, name or short), findings))
-    return tuple(taken)
-
-
-def _client(
-    path: Path,
-    gathered: Gathered,
-    proposals: list[Proposal],
-    names: tuple[str, str],
-    findings: Findings,
-) -> Taken:
-    short, full = names
-    table = _Table(short, findings)
-    for proposal in proposals:
-        table.add(proposal)
-    client = Client(
-        client=short,
-        name=_one_line(full, short),
-        credentials=table.credentials,
-        sites=table.sites,
-        endpoints=table.endpoints,
-    )
-    _warn_of_shared(proposals, findings)
+        table = _Table(short, findings)
+        for proposal in proposals:
+            table.add(proposal)
+        _warn_of_shared(proposals, findings)
+        clients.append(table.client(_one_line(name, short)))
+        renamed += [("client", name, short)] if name and name != short else []
+        renamed += table.renamed()
     return Taken(
         path=path,
         form=gathered.form,
-        client=client,
-        renamed=tuple(table.renamed()),
+        clients=tuple(clients),
+        renamed=tuple(dict.fromkeys(renamed)),
         left_out=tuple(gathered.left_out),
         notes=tuple(gathered.notes),
         unused=gathered.unused,
@@ -95,7 +78,9 @@ class _Table:
 
     def __init__(self, client: str, findings: Findings) -> None:
         self._client = client
+        self._findings = findings
         self._kinds = {kind: Register(kind, findings) for kind in ("endpoint", "tag", "site")}
+        self._written: set[str] = set()
         self._logins: dict[Login, str] = {}
         self._ways: dict[Way, str] = {}
         self.credentials: dict[str, Credential] = {}
@@ -104,10 +89,11 @@ class _Table:
 
     def add(self, proposal: Proposal) -> None:
         place = proposal.place
-        if valid_name(proposal.name) in self.endpoints:
-            register = self._kinds["endpoint"]
-            register.twice(proposal.name, place)
+        if proposal.name in self._written:
+            message = f"the endpoint {shown(proposal.name)} stands twice"
+            self._findings.fault(place, message, "rename one of them there")
             return
+        self._written.add(proposal.name)
         name = self._kinds["endpoint"].name(proposal.name, place)
         tags = [self._kinds["tag"].name(tag, place) for tag in proposal.tags]
         site = self._site(proposal)
@@ -123,6 +109,15 @@ class _Table:
             site=site,
             tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
             become="sudo" if proposal.become else None,
+        )
+
+    def client(self, name: str) -> Client:
+        return Client(
+            client=self._client,
+            name=name,
+            credentials=self.credentials,
+            sites=self.sites,
+            endpoints=self.endpoints,
         )
 
     def renamed(self) -> Iterable[tuple[str, str, str]]:

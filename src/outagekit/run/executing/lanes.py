@@ -81,8 +81,7 @@ class Lanes:
         self._connect = connect
         self._folder = folder
         self._key = key
-        self._limits = limits or LaneLimits()
-        self._evidence = EvidenceStore(folder / "evidence")
+        self._limits, self._evidence = limits or LaneLimits(), EvidenceStore(folder / "evidence")
         self._orders: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()

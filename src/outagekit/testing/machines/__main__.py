@@ -23,7 +23,7 @@ Three machines are up, and a jump host. In another terminal, as root:
   ./here outagekit exec --sh 'id; hostname' --limit all
   ./here outagekit plan bad-update-rollback {params}
   ./here outagekit run bad-update-rollback {params}
-  ./here ssh -i {key} root@{web}
+  ./here ssh -i {key} -o UserKnownHostsFile=trust/acme/known_hosts root@{web}
 
 web-01    {web}    account ops, sudo without a password
 web-02    {web_2}    account tech, sudo with a password (in the workspace)

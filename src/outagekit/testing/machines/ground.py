@@ -223,6 +223,7 @@ class Ground:
         if name in self._images:
             return
         image = IMAGES[name]
+        shutil.rmtree(self.folder / name, ignore_errors=True)  # left by an attempt that failed
         image.build(self.folder / name)
         build = Build(f"image-{name}", "")
         frame = Frame(

@@ -54,8 +54,9 @@ def _run(*words: str, log: str = os.devnull) -> int:
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/root"}
     found = shutil.which(words[0], path=path) or words[0]
-    # Signals that this process catches are the program's own affair again.
-    return os.posix_spawn(found, words, environment, file_actions=actions, setsid=True)
+    return os.posix_spawn(
+        found, words, environment, file_actions=actions, setsid=True, setsigdef=[signal.SIGPIPE]
+    )
 
 
 class Root:

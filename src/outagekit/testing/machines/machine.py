@@ -6,6 +6,7 @@ against.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -90,6 +91,7 @@ class Machine:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                bufsize=0,
                 start_new_session=True,  # Ctrl-C is for its maker
             )
 
@@ -139,8 +141,9 @@ class Machine:
         """Hand the first process what the machine is to be."""
         if self._process.stdin is None:
             return
-        self._process.stdin.write(msgspec.json.encode(frame) + b"\n")
-        self._process.stdin.flush()
+        # One that is gone already is told about by `await_line`.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(frame) + b"\n")
 
     def call(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in the machine as root and return what it did."""

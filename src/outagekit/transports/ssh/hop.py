@@ -138,22 +138,18 @@ def _entered(
 def _logged_in(
     session: Forwarder, server: Server, asker: Asker, secrets: list[Secret]
 ) -> Failure | None:
-    credential = server.credential
-    if credential is None and server.user is not None:
-        credential = Credential(name="", user=server.user, agent=True)
-
     def reveal(reference: SecretRef, label: str) -> str:
         value = asker.resolve_secret(reference, asker.endpoint, label)
         secrets.append(Secret(label, value))
         return value
 
     def shared_by(password: str) -> SharedPassword:
-        owner = credential or Credential(name="", user="")
+        owner = server.credential or Credential(name="", user="")
         return asker.logins.shared(asker.client, owner, password)
 
     return log_in(
         session,
-        credential,
+        server,
         reveal=reveal,
         shared_by=shared_by,
         timeout_s=asker.deadlines.auth_s,
@@ -177,6 +173,7 @@ def _judged(
     detail = (
         f"the host key of {place} is {shown}, but trusted for {asker.client} is {trusted}: somebody"
         " may stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
+        f" (then: outagekit trust replace --jump {asker.endpoint.id})"
     )
     return Failure(FailureKind.HOST_KEY, detail)
 

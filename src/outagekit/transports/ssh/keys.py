@@ -5,9 +5,10 @@ Writes no key anywhere. What is wrong with a file is told without its content: `
 
 from __future__ import annotations
 
-import contextlib
 import io
+import socket
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import paramiko
+import paramiko.agent
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -60,24 +62,17 @@ def load_key(path: str, *, passphrase: str | None, certificate: str | None) -> N
         return NamedKey(name, _loaded[stamps])
 
 
-def default_keys() -> list[NamedKey]:
-    """Return the usable keys of `~/.ssh`; encrypted ones are left to the agent."""
-    found = []
-    for name in IDENTITIES:
-        with contextlib.suppress(BadKeyError):
-            key = load_key(f"~/.ssh/{name}", passphrase=None, certificate=None)
-            found.append(NamedKey(f"~/.ssh/{name}", key.key))
-    return found
-
-
 class Agent:
     """The technician's SSH agent, if there is one; a hanging agent costs the time given only."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, where: str | None = None) -> None:
+        """Ask for its keys. `where` is its socket, or `none`; None: as the environment says."""
         self.keys: list[NamedKey] = []
         self._agent: paramiko.Agent | None = None
+        if where == "none":
+            return
         try:
-            self._agent = in_time(_Agent, timeout_s)
+            self._agent = in_time(lambda: _Agent(where), timeout_s)
             self.keys = [
                 NamedKey(f"the agent's key {key.comment or key.fingerprint}", key)
                 for key in self._agent.get_keys()
@@ -94,12 +89,28 @@ class Agent:
 class _Agent(paramiko.Agent):
     """Closes its connection when the agent does not speak the protocol."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str | None) -> None:
         try:
-            super().__init__()
+            if where is None or sys.platform == "win32":  # there, no agent has a socket
+                super().__init__()
+            else:
+                paramiko.agent.AgentSSH.__init__(self)
+                self._connect(_connected(where))  # type: ignore[attr-defined]  # a private name
         except BaseException:
             self.close()
             raise
+
+
+if sys.platform != "win32":
+
+    def _connected(where: str) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(where)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 def _file(path: str) -> Path:

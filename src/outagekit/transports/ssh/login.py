@@ -1,6 +1,7 @@
 """Proving to a server who we are, after it has proved who it is.
 
-Order: the credential's key, then, where allowed, the agent and `~/.ssh`, then the password: once.
+Order: the credential's key, then, where allowed, the agent and the key files `ssh` itself would
+try, then the password: once.
 Nothing is tried twice, a refusal is `auth`. A server that says nothing is `timeout`, one that
 hangs up is `lost` (`auth` if it says that the login was the reason), a key or secret that cannot
 be had on this machine is `local_io`. A password that was refused elsewhere waits for its turn, or
@@ -20,11 +21,12 @@ import paramiko
 from outagekit.credentials import SecretRef
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
-from outagekit.inventory.model import Credential
 from outagekit.text import fold_list, visible_line
 from outagekit.transports.logins import SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Failure
-from outagekit.transports.ssh.keys import Agent, BadKeyError, NamedKey, default_keys, load_key
+from outagekit.transports.ssh.identities import offered
+from outagekit.transports.ssh.keys import Agent, BadKeyError, NamedKey, load_key
+from outagekit.transports.ssh.route import Server
 from outagekit.transports.ssh.session import Session
 
 Reveal = Callable[[SecretRef, str], str]
@@ -46,7 +48,7 @@ class _Refusal(Exception):  # noqa: N818  (the reason is the value it carries)
 
 def log_in(
     session: Session,
-    credential: Credential | None,
+    server: Server,
     *,
     reveal: Reveal,
     shared_by: SharedBy,
@@ -56,7 +58,7 @@ def log_in(
 
     Blocks for at most `timeout_s`, secrets aside, and the turns of two other logins.
     """
-    attempt = _Attempt(session, credential, reveal, shared_by, timeout_s)
+    attempt = _Attempt(session, server, reveal, shared_by, timeout_s)
     try:
         attempt.run()
     except _Refusal as refusal:
@@ -74,20 +76,22 @@ class _Attempt:
     def __init__(
         self,
         session: Session,
-        credential: Credential | None,
+        server: Server,
         reveal: Reveal,
         shared_by: SharedBy,
         timeout_s: float,
     ) -> None:
         self._session = session
-        self._credential = credential
+        self._server = server
+        self._credential = credential = server.credential
         self._reveal = reveal
         self._shared_by = shared_by
         self._timeout_s = timeout_s
         self._left_s = timeout_s
-        self._user = credential.user if credential else _own_name()
+        self._user = credential.user if credential else server.user or _own_name()
         self._accepted: Sequence[str] = ()
         self._tried: list[str] = []
+        self._unfit: list[str] = []
         self._denied = False
         """The server answered the last way with a no."""
 
@@ -121,17 +125,20 @@ class _Attempt:
 
     def _wider_keys_open(self) -> bool:
         began_s = time.monotonic()
-        agent = Agent(self._left_s)
+        agent = Agent(self._left_s, self._server.agent)
         self._left_s -= time.monotonic() - began_s
         try:
-            return any(self._key_opens(key) for key in self._once((*agent.keys, *default_keys())))
+            offer = offered(self._server, agent.keys)
+            self._unfit = offer.unfit
+            return any(self._key_opens(key) for key in self._once(offer.keys))
         finally:
             agent.close()
 
     def _once(self, keys: Sequence[NamedKey]) -> Iterator[NamedKey]:
-        seen: set[bytes] = set()
+        seen: set[tuple[bytes, bytes]] = set()
         for named in keys:
-            blob = named.key.asbytes()
+            certificate = getattr(named.key, "public_blob", None)
+            blob = named.key.asbytes(), certificate.key_blob if certificate else b""
             if blob not in seen:
                 seen.add(blob)
                 yield named
@@ -223,12 +230,13 @@ class _Attempt:
 
     def _refused(self) -> _Refusal:
         who = visible_line(self._user)
+        unfit = f"; {visible_line(fold_list(self._unfit, 3))}" * bool(self._unfit)
         ways = f"; it accepts {fold_list(map(visible_line, self._accepted))}" * bool(self._accepted)
         if not self._tried:
             detail = f"there is nothing to log in with as {who}: no key, agent or usable password"
-            return _Refusal(FailureKind.AUTH, f"{detail}{ways}")
+            return _Refusal(FailureKind.AUTH, f"{detail}{ways}{unfit}")
         tried = visible_line(fold_list(self._tried, 3))
-        return _Refusal(FailureKind.AUTH, f"the server refused {who} with {tried}{ways}")
+        return _Refusal(FailureKind.AUTH, f"the server refused {who} with {tried}{ways}{unfit}")
 
 
 class _TooCurious(paramiko.SSHException):

@@ -62,8 +62,12 @@ class Proxy:
         """Hand it all of this. Raises `OSError` or `ValueError` when it reads no more."""
         view = memoryview(data)
         with self._writing:
-            while view:
-                view = view[os.write(self._process.stdin.fileno(), view) :]
+            try:
+                while view:
+                    view = view[os.write(self._process.stdin.fileno(), view) :]
+            except OSError:
+                self._ended_itself |= not self._asked
+                raise
 
     def close(self) -> None:
         """End it and all its children, and leave nothing of them. Returns within a second."""
@@ -90,7 +94,7 @@ class Proxy:
     def explained(self, failure: Failure) -> Failure:
         """Return a failure of the connection with the command's own words and end."""
         self._over.wait(_LAST_WORDS_S)
-        words = visible_line(decode_remote(self._said)).strip()[-_SHOWN:]
+        words = visible_line(decode_remote(self._said).strip())[-_SHOWN:]
         itself = self._over.is_set() and self._ended_itself
         code = self._process.returncode if itself else None
         told = f": {words}" if words else ""

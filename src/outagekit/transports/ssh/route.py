@@ -33,6 +33,8 @@ class Server:
     """Path of the agent's socket, or `none`; None: the one of the environment."""
     connect_s: float | None = None
     """How long connecting may take, if that is said."""
+    known_port: int | None = None
+    """The port that belongs to `known_as`; None: its own. An alias stands alone, which is 22."""
 
     @property
     def place(self) -> str:
@@ -48,8 +50,8 @@ class Route:
     hops: tuple[Server, ...] = ()
     """Jump hosts. Each is logged in to, and shared by all endpoints of its client."""
     command: str = ""
-    """A command line (`ProxyCommand`, expanded) whose input and output are the connection to the first
-    server."""
+    """A command line (`ProxyCommand`, expanded) whose input and output are the connection to the
+    first server."""
 
     @property
     def is_direct(self) -> bool:

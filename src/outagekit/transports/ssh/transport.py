@@ -15,6 +15,8 @@ What can go wrong, and which failure it is (`sent` says that a command of ours m
 | the connection ends before a command was taken | lost | no |
 | the machine id is not the pinned one | wrong_machine | no |
 | sudo refuses, is silent, or makes nobody root; root is wanted and there is no way | become | no |
+| any of these at a jump host on the way, which is named | the same | no |
+| the jump host forbids the connection, or leads nowhere else | protocol | no |
 | the server refuses to run commands or has no sh; no sftp; a path refused | protocol | no |
 | the connection or the channel ends while a command runs | lost | yes |
 | the command did not end in time and was stopped | timeout | yes |
@@ -71,6 +73,7 @@ from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
 from outagekit.transports.ssh.sudo import SFTP_SERVER
+from outagekit.transports.ssh.way import Line
 from outagekit.transports.trust import filed_under
 from outagekit.transports.watchdog import WATCHDOG
 
@@ -93,7 +96,6 @@ class SshTransport:
         self._running: Running | None = None
         self._sudoer = Sudoer()
         self._uid: int | None = None
-        self._way_secrets: tuple[Secret, ...] = ()
         self.redactor = Redactor()
         self.boot_id = ""
 
@@ -215,13 +217,13 @@ class SshTransport:
         if stopped is not None:
             return stopped
         try:
-            known = access.trust.known_keys(*filed_under(endpoint.client, server))
+            filed = filed_under(endpoint.client, server)
+            known, bad = access.trust.known_keys(*filed), access.trust.revoked_keys(*filed)
         except OutagekitError as fault:
             return Failure(FailureKind.LOCAL_IO, fault.message)
         line = access.lines.connect(self._route, access.asker(endpoint, self._stop))
         if isinstance(line, Failure):
             return line
-        self._way_secrets = line.secrets
         self.redactor = Redactor(line.secrets)
         session = greet(
             line.stream, server.place, deadlines=access.deadlines, known=known, stop=self._stop
@@ -231,11 +233,11 @@ class SshTransport:
         self._session = session
         if self._stop.is_set():
             return Failure(FailureKind.LOST, "the connection was aborted")
-        failure = _judged(session.server_key, known, self._target) or self._logged_in(session)
+        failure = _judged(session.server_key, known, bad, self._target) or self._logged_in(session, line)
         return failure or self._identified(session)
 
-    def _logged_in(self, session: Session) -> Failure | None:
-        secrets = list(self._way_secrets)
+    def _logged_in(self, session: Session, line: Line) -> Failure | None:
+        secrets = list(line.secrets)
 
         def reveal(reference: SecretRef, label: str) -> str:
             value = self._access.resolve_secret(reference, self._target.endpoint, label)
@@ -251,7 +253,7 @@ class SshTransport:
             return Failure(FailureKind.LOCAL_IO, fault.message)
         failure = log_in(
             session,
-            self._target.credential,
+            self._route.end,
             reveal=reveal,
             shared_by=self._shared_by,
             timeout_s=self._access.deadlines.auth_s,
@@ -359,9 +361,13 @@ class SshTransport:
         return replace(result, detail=detail)
 
 
-def _judged(offered: HostKey, known: tuple[HostKey, ...], target: Target) -> Failure | None:
+def _judged(
+    offered: HostKey, known: tuple[HostKey, ...], never: frozenset[HostKey], target: Target
+) -> Failure | None:
     if offered in known:
         return None
+    if offered in never:
+        return Failure(FailureKind.HOST_KEY, f"the host key {offered} is revoked")
     endpoint, words = target.endpoint, _words_for(target)
     shown = f"{offered.type} {offered.fingerprint}"
     if not known:

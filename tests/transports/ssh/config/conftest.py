@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pwd
 import shutil
@@ -44,7 +45,7 @@ class Judge:
         self.file = folder / "config"
         home = pwd.getpwuid(os.getuid()).pw_dir
         self.here = dataclasses.replace(this_machine(), home=home)
-        self._default_files = self._listed(self.ssh("", "h"))
+        self._default_files = default_files()
 
     def write(self, text: str, **others: str) -> None:
         self.file.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -85,9 +86,8 @@ class Judge:
         except InvalidInput:
             return self.refused
 
-    def _listed(self, said: dict[str, object] | str) -> list[str]:
-        assert isinstance(said, dict), "ssh refuses an empty config"
-        return said["identityfile"]
+    def answer(self, host: str) -> Answer:
+        return load_config(self.file, self.here).answer(Asked(host))
 
     def _printed(self, answer: Answer, here: Here) -> dict[str, object]:
         files = answer.identities
@@ -103,12 +103,13 @@ class Judge:
         }
         if answer.host_key_alias is not None:
             made["hostkeyalias"] = answer.host_key_alias
+        # Of these three ssh -G prints what is written.
+        plain = dataclasses.replace(answer, identities=None, certificates=(), proxy_command=None)
+        agent = expand(plain, here).agent
         if answer.agent is not None:
-            plain = dataclasses.replace(answer, identities=None, certificates=())
-            plain = dataclasses.replace(plain, proxy_command=None)
             said = answer.agent.value
             legacy = said[:1] == "$" and said[1:2] != "{"
-            shown = said if legacy or said == "SSH_AUTH_SOCK" else expand(plain, here).agent
+            shown = said if legacy or said == "SSH_AUTH_SOCK" else agent
             made["identityagent"] = shown
         if answer.proxy_jump is not None:
             before, comma, _ = answer.proxy_jump.written.rpartition(",")
@@ -121,6 +122,15 @@ class Judge:
         words = (["-l", user] if user else []) + (["-p", str(port)] if port else [])
         theirs = self.asked(host, *words)
         assert self.ours(host, user=user, port=port) == theirs, self.file.read_text()
+
+
+@functools.cache
+def default_files() -> list[str]:
+    said = subprocess.run(
+        ["ssh", "-G", "-F", "none", "h"], stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    lines = said.stdout.decode().splitlines()
+    return [line.partition(" ")[2] for line in lines if line.startswith("identityfile ")]
 
 
 def written(jump: Jump) -> str:

@@ -132,6 +132,7 @@ NASTY = {
     "proxy jump almost itself": "ProxyJump web-01:2222\n",
     "time": "ConnectTimeout 1h2m3s\n",
     "time none": "ConnectTimeout none\n",
+    "time none, then another": "ConnectTimeout none\nConnectTimeout 7\n",
     "time 0": "ConnectTimeout 0\n",
     "time bad": "Host never\n ConnectTimeout 5x\n",
     "time sign": "ConnectTimeout +5\n",
@@ -141,6 +142,7 @@ NASTY = {
     "flag": "IdentitiesOnly TRUE\n",
     "flag bad": "Host never\n IdentitiesOnly maybe\n",
     "family": "AddressFamily INET6\n",
+    "family of no address": "AddressFamily inet6\nHostName 127.1\n",
     "family bad": "AddressFamily ipv4\n",
     "alias": "HostKeyAlias FoO\n",
     "agent": "IdentityAgent ~/x-%h-%n-%p-%r-%u-%i-%L-%l-%d-%C-%k-%%\n",
@@ -163,7 +165,7 @@ NASTY = {
     "canonicalize": "CanonicalizeHostname always\nMatch canonical\n Port 1\nMatch all\n Port 2\n",
     "byte order mark": "\ufeffPort 1\n",
     "latin1": "User caf\udce9\n",
-    "system defaults": "Host *\n SendEnv LANG LC_*\n HashKnownHosts yes\n GSSAPIAuthentication yes\n",
+    "system defaults": "SendEnv LANG LC_*\nHashKnownHosts yes\nGSSAPIAuthentication yes\n",
 }
 
 
@@ -250,7 +252,7 @@ class Maker:
     users = ("ops", "root", "adm", "'a b'")
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)  # noqa: S311  (chance for tests)
+        self.chance = random.Random(seed)
 
     def config(self) -> str:
         lines = [self.line() for _ in range(self.chance.randint(1, 22))]
@@ -279,7 +281,9 @@ class Maker:
         pick = self.chance.choice
         made = pick(
             (
-                lambda: f"HostName {pick((*self.names, '%h.acme.example', '127.1', 'R%%x'))}",
+                lambda: (
+                    f"HostName {pick((*self.names, '%h.acme.example', '127.1', 'r%%x', 'Real'))}"
+                ),
                 lambda: f"Port {pick(('22', '2222', '0', 'ssh', '65536', '443'))}",
                 lambda: f"Port {self.chance.randint(1, 70000)}",
                 lambda: f"User {pick(self.users)}",
@@ -299,6 +303,8 @@ class Maker:
         name, _, rest = made.partition(" ")
         if self.chance.random() < 0.1 and " " not in rest:
             made = f"{name}{pick(('=', ' = ', '  ', chr(9)))}{pick((rest, f'{rest} # c'))}"
+            # To ssh 9.2, `ProxyJump none # c` is a host called none.
+            made = made.replace(" # c", "") if "none" in rest.lower() else made
         if self.chance.random() < 0.1 and not name.startswith("Proxy"):
             made = f'{name.upper()} "{rest}"'
         return made
@@ -344,7 +350,7 @@ def play(judge: Judge, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(80))
 def test_a_config_by_chance_means_what_it_means_to_ssh(judge: Judge, seed: int) -> None:
     play(judge, seed)
 

@@ -95,7 +95,7 @@ class Estate:
         self.groups[parent].children[child] = None
         self.groups[child].parents[parent] = None
 
-    def set(self, entity: str, name: str, setting: Setting) -> None:
+    def put(self, entity: str, name: str, setting: Setting) -> None:
         """Set a variable of a group or host; a group that is called like a host comes first."""
         group = self.groups.get(entity)
         if group is None:

@@ -53,34 +53,36 @@ class Facts:
         self._settings = settings
         self._findings = findings
 
-    def setting(self, names: tuple[str, ...]) -> Setting | None:
-        """Return the one that counts of several names of a variable; the last one wins."""
+    def setting(self, names: tuple[str, ...]) -> tuple[str, Setting] | None:
+        """Return the one that counts of several names of a variable, and its name.
+
+        Two of them that say different things are a fault.
+        """
         given = [(name, self._settings[name]) for name in names if name in self._settings]
         given = [(name, each) for name, each in given if each.encrypted or each.value is not None]
         if len({repr(each.value) for _, each in given}) > 1 or (
             len(given) > 1 and any(each.encrypted for _, each in given)
         ):
-            (first, _), (last, setting), *_ = given
+            (first, _), *_, (last, setting) = given
             self._findings.fault(setting.place, f"`{first}` and `{last}` say different things")
             return None
-        return given[-1][1] if given else None
+        return given[-1] if given else None
 
     def text(self, names: tuple[str, ...]) -> str | None:
         """Return a variable that is text (a whole number counts as one); None if not usable."""
-        setting = self.setting(names)
-        if setting is None:
+        found = self.setting(names)
+        if found is None or self._is_hidden(*found):
             return None
+        name, setting = found
         value = setting.value
-        if self._is_hidden(setting, names[0]):
-            return None
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str) or not value.isprintable():
-            self._findings.fault(setting.place, f"`{names[0]}` must be one line of text")
+            self._findings.fault(setting.place, f"`{name}` must be one line of text")
             return None
         return value.strip()
 
-    def _is_hidden(self, setting: Setting, name: str) -> bool:
+    def _is_hidden(self, name: str, setting: Setting) -> bool:
         """Note a fault where a value is encrypted or made by a template, and return whether."""
         if setting.encrypted:
             self._findings.fault(setting.place, f"`{name}` is encrypted by Ansible's vault", _SAVE)
@@ -98,10 +100,10 @@ class Facts:
 
     def truth(self, names: tuple[str, ...]) -> bool:
         """Return a variable that is true or false, in any of Ansible's spellings."""
-        setting = self.setting(names)
-        if setting is None or self._is_hidden(setting, names[0]):
+        found = self.setting(names)
+        if found is None or self._is_hidden(*found):
             return False
-        value: Any = setting.value
+        value: Any = found[1].value
         if isinstance(value, str):
             return value.strip().lower() in _TRUE
         return value is True or value == 1
@@ -126,9 +128,10 @@ class Facts:
 
         With `instead` that is returned, whatever stands in the file.
         """
-        setting = None if instead else self.setting(names)
-        if setting is None or setting.value == "":
+        found = None if instead else self.setting(names)
+        if found is None or found[1].value == "":
             return instead
+        name, setting = found
         what = "holds a secret, and no secret is taken from a file"
         if setting.encrypted:
             what = "is encrypted by Ansible's vault"
@@ -139,12 +142,12 @@ class Facts:
                 return SecretRef.parse(setting.value)
             except BadReference:
                 pass  # it is the secret itself: nothing of it may travel on
-        self._findings.fault(setting.place, f"`{names[0]}` {what}", _REFERENCE.format(flag=flag))
+        self._findings.fault(setting.place, f"`{name}` {what}", _REFERENCE.format(flag=flag))
         return None
 
     def refuse_keys(self) -> None:
         """Note a fault for a private key that stands in the file itself."""
-        setting = self.setting(KEY_ITSELF)
-        if setting is not None and setting.value != "":
+        found = self.setting(KEY_ITSELF)
+        if found is not None and found[1].value != "":
             hint = "put it into a file of yours and name that: ansible_ssh_private_key_file"
-            self._findings.fault(setting.place, "a private key stands in the inventory", hint)
+            self._findings.fault(found[1].place, "a private key stands in the inventory", hint)

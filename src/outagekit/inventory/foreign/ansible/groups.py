@@ -12,7 +12,7 @@ from outagekit.source import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from outagekit.inventory.foreign.findings import Findings, Place
+    from outagekit.inventory.foreign.findings import Findings
 
 _SECTIONS: Final = ("hosts", "children", "vars")
 _META: Final = "_meta"
@@ -113,7 +113,7 @@ class TreeReader:
 
     def _variables(self, entity: str, entries: list[tuple[Node, Node]]) -> None:
         for key, value in entries:
-            self._estate.set(entity, str(key.value), setting_of(value))
+            self._estate.put(entity, str(key.value), setting_of(value))
 
     def _host(self, key: Node, value: Node, group: str) -> None:
         name = self._name(key, "host")
@@ -146,18 +146,24 @@ class TreeReader:
             if key.value != _META and self._name(key, "group") is not None:
                 self._guarded(key, lambda k=key, v=value: self._printed(k, v, named))  # type: ignore[misc]
         meta = root.get(_META)
-        hosts = meta.get("hostvars") if meta else None
-        if meta is not None and (hosts is None or hosts.kind != "mapping"):
-            self._findings.fault(meta.place, "`hostvars` of `_meta` must be a mapping")
-            return
-        for name, node in named.items():
-            found = hosts.get(name) if hosts else variables_of(name) if variables_of else None
+        if meta is not None:
+            variables_of = self._hostvars(meta, named)
+        for name, node in named.items() if variables_of else ():
+            found = variables_of(name)  # type: ignore[misc]  # there is nothing to go through without
             if found is not None:
                 self._host_variables(name, found, node)
-        for name, (key, _) in (hosts.entries if hosts else {}).items():
+
+    def _hostvars(self, meta: Node, named: dict[str, Node]) -> Callable[[str], Node | None] | None:
+        """Return what says a host's variables, out of `_meta`."""
+        hosts = meta.get("hostvars")
+        if hosts is None or hosts.kind != "mapping":
+            self._findings.fault(meta.place, "`hostvars` of `_meta` must be a mapping")
+            return None
+        for name, (key, _) in hosts.entries.items():
             if name not in named:
                 told = f"no group holds the host {shown(str(name))}: nothing is taken of it"
                 self._findings.warn(key.place, told)
+        return hosts.get
 
     def _host_variables(self, name: str, found: Node, node: Node) -> None:
         if found.kind != "mapping":
@@ -200,8 +206,6 @@ class TreeReader:
 
 
 _SECTIONS_PRINTED: Final = ("hosts", "vars", "children")
-
-
 
 
 def _mapping_of(section: Node) -> list[tuple[Node, Node]] | None:

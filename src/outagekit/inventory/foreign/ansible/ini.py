@@ -38,6 +38,17 @@ def read_ini(
     reader.end()
 
 
+def first_line(text: str) -> str:
+    """Return the first line that says something."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and line[0] not in "#;"), "")
+
+
+def is_section(line: str) -> bool:
+    """Return whether a line begins a section, which no line of a YAML inventory does."""
+    return bool(_SECTION.fullmatch(line))
+
+
 class _Reader:
     def __init__(
         self, path: Path, estate: Estate, findings: Findings, wanted: Callable[[str], bool]
@@ -70,11 +81,9 @@ class _Reader:
         for place, message in self._undeclared.values():
             self._findings.fault(place, message, "declare it with a line like [name]")
 
-    def _fault(self, message: str, hint: str = "", *, at: str = "") -> None:
-        place = self._place
-        if at and at in self._line:
-            place = Place(place.path, place.line, self._line.index(at) + 1)
-        self._findings.fault(place, message, hint, line=self._line)
+    def _fault(self, message: str, hint: str = "") -> None:
+        line = "" if self._state == "vars" else self._line  # values stand there, of any kind
+        self._findings.fault(self._place, message, hint, line=line)
 
     def _statement(self, line: str) -> None:
         found = _SECTION.fullmatch(line)
@@ -122,9 +131,9 @@ class _Reader:
             self._fault("a line of a :vars section is like name=value")
         elif self._wanted(name.strip()):
             setting = Setting(_literal(value.strip()), self._place)
-            self._estate.set(self._group, name.strip(), _sealed(setting))
+            self._estate.put(self._group, name.strip(), _sealed(setting))
         else:
-            self._estate.set(self._group, name.strip(), Setting(..., self._place))
+            self._estate.put(self._group, name.strip(), Setting(..., self._place))
 
     def _hosts(self, line: str) -> None:
         try:
@@ -135,6 +144,10 @@ class _Reader:
         if not words or not words[0].strip() or words[0].strip() == "---":
             self._fault("the name of a host is missing")
             return
+        if "=" in words[0]:
+            hint = "variables of a group stand below [group:vars]"
+            self._fault("the name of a host is missing before name=value", hint)
+            return
         names, port = expand(words[0])
         if words[0].strip().endswith(":") and port is None:
             self._fault("a host cannot end with `:`", "write the port behind it, or nothing")
@@ -144,7 +157,7 @@ class _Reader:
         for name in names:
             self._estate.add_host(name, self._place, group=self._group, port=at_port)
             for variable, setting in settings.items():
-                self._estate.set(name, variable, setting)
+                self._estate.put(name, variable, setting)
         if not names:
             self._findings.warn(self._place, "this range is empty: it stands for no host")
 
@@ -153,7 +166,7 @@ class _Reader:
         for word in words:
             name, equals, value = word.partition("=")
             if not equals:
-                hint = "a blank is missing before it, or quotes around a value"
+                hint = "without blanks around the =, and with quotes around a value that has some"
                 self._fault("a word behind a host is like name=value", hint)
                 continue
             column = self._line.find(f"{name}=") + 1 or self._place.column

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STEERING: Final = frozenset(
-    "hostname hostkeyalias port user identityfile certificatefile proxyusefdpass match include host"
-    " identityagent remotecommand".split()
+    re.split(
+        " ",
+        "hostname hostkeyalias port user identityfile certificatefile proxyusefdpass match include"
+        " host identityagent remotecommand",
+    )
 )
 """Options (and with `-`, letters) that change where a connection goes or who it is."""
 _STEERING_FLAGS: Final = frozenset("pliFSW")

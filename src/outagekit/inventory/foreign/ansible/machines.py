@@ -18,7 +18,7 @@ from outagekit.text import count
 
 if TYPE_CHECKING:
     from outagekit.events import OperatingSystem
-    from outagekit.inventory.foreign.ansible.estate import Estate, Group, Host, Settings
+    from outagekit.inventory.foreign.ansible.estate import Estate, Group, Host
     from outagekit.inventory.foreign.ansible.variables import VariableFiles
 
 _SSH: Final = frozenset(["ssh", "smart", "paramiko", "paramiko_ssh", "libssh"])
@@ -136,9 +136,7 @@ class _Machine:
             self._notes.append(f"become: left out for {{}}: {_braced(shown(method))} is not sudo")
             return False
         if user != "root":
-            self._notes.append(
-                f"become: left out for {{}}: {_braced(shown(user))} is not root"
-            )
+            self._notes.append(f"become: left out for {{}}: {_braced(shown(user))} is not root")
             return False
         return not findings.faults
 
@@ -178,7 +176,7 @@ class _Machine:
         if user is None and key is not None and not findings.faults:
             user = _own_name()
             self._notes.append(
-                f"user: taken as {_braced(user)}, your own login name, for {{}}; --user names another"
+                f"user: your own login name, {_braced(user)}, for {{}}; --user names another"
             )
         return user or None
 
@@ -226,5 +224,3 @@ def _reason(connection: str) -> str:
 
 def _braced(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
-
-

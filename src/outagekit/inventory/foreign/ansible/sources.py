@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from outagekit.errors import InvalidInput
 from outagekit.inventory.foreign.ansible.estate import PRIORITY, Estate
 from outagekit.inventory.foreign.ansible.facts import HONOURED
 from outagekit.inventory.foreign.ansible.groups import TreeReader, is_program_output
-from outagekit.inventory.foreign.ansible.ini import read_ini
+from outagekit.inventory.foreign.ansible.ini import first_line, is_section, read_ini
 from outagekit.inventory.foreign.ansible.json_tree import read_json
 from outagekit.inventory.foreign.ansible.machines import gather
 from outagekit.inventory.foreign.ansible.node import VAULT, Node
@@ -113,7 +114,7 @@ class _Sources:
         return form
 
     def _ini(self, path: Path, text: str) -> None:
-        if path.open("rb").read(3) == b"\xef\xbb\xbf":
+        if _begins_with_mark(path):
             message = "the file begins with a byte order mark, which Ansible takes for a name"
             self._findings.fault(Place(path, 1, 1), message, "save it as UTF-8 without it")
         wanted = HONOURED | {PRIORITY}
@@ -146,17 +147,21 @@ class _Sources:
         return read_json(said, text, self._findings) if text.strip() else None
 
 
+def _begins_with_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(3) == codecs.BOM_UTF8
+
+
 def _form_of(path: Path, text: str) -> str:
     """Return what a file is by its name, else by the first line that says something."""
     suffix = path.suffix.lower()
+    first = first_line(text)
     if suffix in _YAML:
-        return "YAML"
-    if suffix == ".json" or text.lstrip()[:1] == "{":
+        return "INI" if is_section(first) else "YAML"
+    if suffix == ".json" or first[:1] == "{":
         return "JSON"
     if suffix == ".toml":
         return "TOML"
     if suffix == ".ini":
         return "INI"
-    lines = (line.strip() for line in text.splitlines())
-    first = next((line for line in lines if line and line[0] not in "#;"), "")
     return "YAML" if _LIKE_YAML.match(first) else "INI"

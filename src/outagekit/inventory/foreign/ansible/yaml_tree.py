@@ -63,9 +63,8 @@ def _place(path: Path, mark: Any) -> Place:
 
 def _count(text: str) -> None:
     """Raise `_Unusable` where a document is nested too deep or holds too much."""
-    depth = number = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        number += 1
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -85,7 +84,7 @@ class _Maker:
         self._number = 0
         self._above: list[int] = []
         self._scalars = yaml.constructor.SafeConstructor()
-        self._resolver = yaml.resolver.Resolver()
+        self._resolver: Any = yaml.resolver.Resolver()
 
     def make(self, node: Any) -> Node:
         """Return a node; an alias becomes another node of the same values."""
@@ -167,4 +166,3 @@ class _Maker:
         except (ValueError, OverflowError) as error:
             message = f"{shown(node.value)} is neither a number nor a date"
             raise _Unusable(node.start_mark, message, "put it in quotes") from error
-

@@ -130,13 +130,13 @@ class _Lookup:
             self._add(each)
         elif each.keyword == "proxyjump":
             self._jump(each)
-        elif each.keyword != "proxycommand" or "proxyjump" not in self._said:
+        elif each.keyword != "proxycommand" or not self._jumps():
             self._set(each)
 
     def _set(self, statement: Statement) -> None:
         keyword, value = statement.keyword, statement.value
-        if keyword in self._said:
-            return
+        if keyword in self._said or value is None:
+            return  # to `ssh`, a ConnectTimeout of `none` is as if nothing were said
         self._said[keyword] = statement
         told = TOLD.get(keyword)
         if told is None or (self._of_system and keyword in OF_SYSTEMS):
@@ -155,6 +155,12 @@ class _Lookup:
     def _jump(self, statement: Statement) -> None:
         if "proxycommand" not in self._said:
             self._said.setdefault("proxyjump", statement)
+
+    def _jumps(self) -> Jumps | None:
+        """Return the `ProxyJump` that was said; None, too, for `none`."""
+        said = self._said.get("proxyjump")
+        jumps = said.value if said is not None else None
+        return jumps if isinstance(jumps, Jumps) and jumps.hops else None
 
     def _judge(self, unknown: Unknown) -> None:
         ignored = self._text("ignoreunknown")
@@ -187,14 +193,17 @@ class _Lookup:
 
     def _resolved(self) -> str:
         host = self._named()
-        return self._here.numeric(host) or lowered(host)
+        return self._here.numeric(host, self._family) or lowered(host)
+
+    @property
+    def _family(self) -> str:
+        return self._text("addressfamily") or "any"
 
     def _answer(self) -> Answer:
         asked = self._asked
         command, jump = self._said_as("proxycommand"), self._said.get("proxyjump")
         if command is not None and lowered(command.value) == "none":
             command = None
-        jumps = jump.value if jump is not None and isinstance(jump.value, Jumps) else None
         user, alias = self._text("user"), self._text("hostkeyalias")
         if user and asked.user is None and any(sign in user for sign in _TAKEN_LITERALLY):
             self._notice("tokens in User", self._said["user"].place)
@@ -211,11 +220,11 @@ class _Lookup:
             identities_only=only is not None and only.value is True,
             agent=self._said_as("identityagent"),
             proxy_command=command,
-            proxy_jump=jumps if jumps is not None and jumps.hops else None,
+            proxy_jump=self._jumps(),
             jump_place=jump.place if jump is not None else None,
             connect_s=timeout.value if timeout and isinstance(timeout.value, int) else None,
             host_key_alias=lowered(alias) if alias else None,
-            address_family=self._text("addressfamily") or "any",
+            address_family=self._family,
             notices=tuple(self._notices.values()),
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outagekit.errors import InvalidInput
+from outagekit.transports.known_hosts import SSH_PORT
 from outagekit.transports.ssh.config.model import Answer, Here, Said
 from outagekit.transports.ssh.config.tokens import (
     BadTokenError,
@@ -36,10 +37,12 @@ class Expanded:
 def expand(answer: Answer, here: Here) -> Expanded:
     """Return an answer's paths and command with their tokens and variables replaced.
 
-    Raises `InvalidInput` for a token that stands for nothing, a variable that is not set, and a
-    host or user name with characters of a shell that would become part of a command.
+    Raises `InvalidInput` for a token that stands for nothing, a variable that is not set, a host
+    or user name with characters of a shell that would become part of a command, and a jump host
+    that is the destination itself.
     """
     jumps = answer.proxy_jump
+    _require_no_loop(answer)
     tokens = tokens_for(
         here,
         host=answer.hostname,
@@ -59,6 +62,16 @@ def expand(answer: Answer, here: Here) -> Expanded:
         agent=_agent(answer.agent, tokens, here) if answer.agent else None,
         command=_command(answer, tokens) if answer.proxy_command else "",
     )
+
+
+def _require_no_loop(answer: Answer) -> None:
+    if answer.proxy_jump is None or answer.jump_place is None:
+        return
+    last = answer.proxy_jump.hops[-1]
+    through = (last.host, last.port or SSH_PORT, last.user or answer.user)
+    if through == (answer.hostname, answer.port, answer.user):
+        problem = answer.jump_place.problem(f"{last.host} would be reached through itself")
+        raise InvalidInput(str(problem), (problem,))
 
 
 def _path(said: Said, tokens: Mapping[str, str], here: Here) -> str:

@@ -17,6 +17,7 @@ from outagekit.transports.ssh.config.keywords import MACOS
 from outagekit.transports.ssh.config.model import Here
 
 _EXEC_S: Final = 5.0
+_FAMILIES: Final = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
 def this_machine() -> Here:
@@ -118,9 +119,15 @@ def _service_port(name: str) -> int | None:
         return None
 
 
-def _numeric(host: str) -> str | None:
+def _numeric(host: str, family: str) -> str | None:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(
+            host,
+            None,
+            family=_FAMILIES[family],
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_NUMERICHOST,
+        )
         return socket.getnameinfo(found[0][4], socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, LookupError):
         return None

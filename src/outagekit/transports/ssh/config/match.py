@@ -41,20 +41,15 @@ def holds(line: MatchLine, moment: Moment, here: Here) -> bool:
     """
     result = True
     for criterion in line.criteria:
-        if criterion.name == "exec" and not result:
-            continue
-        result = _holds(criterion, line, moment, here) and result
+        if criterion.name == "exec":
+            command = _command(criterion, line, moment, here)
+            # What comes after a condition that does not hold is not run.
+            met = result and _succeeds(command, line, moment, here)
+        else:
+            met = criterion.name not in NOT_JUDGED and _met(criterion, moment, here)
+            result = result and criterion.name not in NOT_JUDGED
+        result = result and met is not criterion.negated
     return result
-
-
-def _holds(criterion: Criterion, line: MatchLine, moment: Moment, here: Here) -> bool:
-    if criterion.name in NOT_JUDGED:
-        return False
-    if criterion.name == "exec":
-        met = here.succeeds(_command(criterion, line, moment, here))
-    else:
-        met = _met(criterion, moment, here)
-    return met is not criterion.negated
 
 
 def _met(criterion: Criterion, moment: Moment, here: Here) -> bool:
@@ -70,21 +65,28 @@ def _met(criterion: Criterion, moment: Moment, here: Here) -> bool:
 
 
 def _command(criterion: Criterion, line: MatchLine, moment: Moment, here: Here) -> str:
-    host, user = moment.host, moment.user
-    refused = host_fault(host) or user_fault(user) or host_fault(moment.alias or host)
-    if refused:
-        problem = line.place.problem(f"Match exec: {refused}")
-        raise InvalidInput(str(problem), (problem,))
     tokens = tokens_for(
         here,
-        host=host,
+        host=moment.host,
         original=moment.original,
-        user=user,
+        user=moment.user,
         port=moment.port,
-        alias=moment.alias or host,
+        alias=moment.alias or moment.host,
     )
     try:
         return expanded(criterion.argument, tokens)
     except BadTokenError as fault:
-        problem = line.place.problem(f"Match exec: {fault}")
-        raise InvalidInput(str(problem), (problem,)) from fault
+        raise _refused(line, str(fault)) from fault
+
+
+def _succeeds(command: str, line: MatchLine, moment: Moment, here: Here) -> bool:
+    hosts = (moment.host, moment.alias or moment.host)
+    fault = next(filter(None, (*map(host_fault, hosts), user_fault(moment.user))), "")
+    if fault:
+        raise _refused(line, fault)
+    return here.succeeds(command)
+
+
+def _refused(line: MatchLine, fault: str) -> InvalidInput:
+    problem = line.place.problem(f"Match exec: {fault}")
+    return InvalidInput(str(problem), (problem,))

@@ -121,6 +121,10 @@ def _nothing(_: str) -> None:
     return None
 
 
+def _no_address(_: str, __: str) -> None:
+    return None
+
+
 def _no(_: str) -> bool:
     return False
 
@@ -137,8 +141,9 @@ class Here:
     environ: Mapping[str, str] = field(default_factory=dict)
     service_port: Callable[[str], int | None] = _nothing
     """Returns the TCP port of a service by its name."""
-    numeric: Callable[[str], str | None] = _nothing
-    """Returns an IP address in its usual form, None for a name; asks no resolver."""
+    numeric: Callable[[str, str], str | None] = _no_address
+    """Returns an IP address of a family (`any`, `inet`, `inet6`) in its usual form, None for
+    whatever else; asks no resolver."""
     home_of: Callable[[str], str | None] = _nothing
     """Returns the home of another user of this machine."""
     succeeds: Callable[[str], bool] = _no

@@ -9,6 +9,8 @@ from typing import Final
 
 _LONGEST_PATTERN: Final = 1023
 """`ssh` lets a longer one in a list match nothing."""
+_SEVERAL: Final = 2
+"""With so many `*`, a regular expression could take for ever."""
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LOWERED: Final = str.maketrans(_UPPER, _UPPER.lower())
 
@@ -20,7 +22,7 @@ def lowered(text: str) -> str:
 
 def matches(text: str, pattern: str) -> bool:
     """Return whether a text is what a pattern with `*` and `?` describes."""
-    return _matcher(pattern)(text)
+    return bool(_matcher(pattern)(text))
 
 
 def in_list(text: str, patterns: str, *, lower: bool = False) -> bool:
@@ -43,26 +45,44 @@ def in_list(text: str, patterns: str, *, lower: bool = False) -> bool:
 class HostPatterns:
     """The patterns of one `Host` line."""
 
+    __slots__ = ("_names", "_not", "_wild")
+
     def __init__(self, words: Sequence[str]) -> None:
-        wild = [word for word in words if "*" in word or "?" in word]
-        self._names = frozenset(word for word in words if word not in wild and word[:1] != "!")
-        self._wild = [_matcher(word) for word in wild if word[:1] != "!"]
+        wanted = [word for word in words if word[:1] != "!"]
+        wild = [word for word in wanted if "*" in word or "?" in word]
+        self._names = frozenset(wanted) - frozenset(wild)
+        # One expression for all: a config may have hundreds of lines, a run thousands of hosts.
+        simple = [_expression(word) for word in wild if word.count("*") < _SEVERAL]
+        self._wild = [_matcher(word) for word in wild if word.count("*") >= _SEVERAL]
+        if simple:
+            self._wild.append(re.compile("|".join(simple), re.DOTALL).fullmatch)
         self._not = [_matcher(word[1:]) for word in words if word[:1] == "!"]
 
     def match(self, host: str) -> bool:
         """Return whether one of them matches a host, and none with `!` does."""
-        if host not in self._names and not any(match(host) for match in self._wild):
-            return False
+        if host not in self._names:
+            for wild in self._wild:
+                if wild(host):
+                    break
+            else:
+                return False
         return not any(match(host) for match in self._not)
 
 
-@lru_cache(maxsize=4096)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    if pattern.count("*") > 1:
-        return lambda text: _glob(text, pattern)
+_Matcher = Callable[[str], object]
+"""Returns something true of a text that matches."""
+
+
+def _expression(pattern: str) -> str:
     signs = {"*": ".*", "?": "."}
-    compiled = re.compile("".join(signs.get(sign, re.escape(sign)) for sign in pattern), re.DOTALL)
-    return lambda text: compiled.fullmatch(text) is not None
+    return "".join(signs.get(sign, re.escape(sign)) for sign in pattern)
+
+
+@lru_cache(maxsize=4096)
+def _matcher(pattern: str) -> _Matcher:
+    if pattern.count("*") >= _SEVERAL:
+        return lambda text: _glob(text, pattern)
+    return re.compile(_expression(pattern), re.DOTALL).fullmatch
 
 
 def _glob(text: str, pattern: str) -> bool:

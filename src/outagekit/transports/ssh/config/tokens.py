@@ -59,13 +59,11 @@ def at_home(path: str, here: Here) -> str:
     """Return a path with `~` or `~user` at its beginning replaced. Raises `BadTokenError`."""
     if not path.startswith("~"):
         return path
-    user, slash, rest = path[1:].partition("/")
+    user, _, rest = path[1:].partition("/")
     home = here.home_of(user) if user else here.home
     if home is None:
         raise BadTokenError(f"there is no user {user} on this machine")
-    if not slash:
-        return home
-    return f"{home.rstrip('/')}/{rest}" if home.strip("/") else f"/{rest}"
+    return f"{home.rstrip('/')}/{rest}"
 
 
 def tokens_for(

@@ -88,6 +88,8 @@ def agent(text: str, here: Here) -> str:
 def jumps(text: str, here: Here) -> Jumps:
     """Return the hops of a `ProxyJump`."""
     written = text.partition("#")[0].rstrip()
+    if len(written.split()) != 1:
+        raise BadValueError(f"'{written}' is more than one word", "hops stand between commas")
     if lowered(written) == "none":
         return Jumps((), "none")
     return Jumps(tuple(_jump(part, here) for part in written.split(",")), written)
@@ -102,7 +104,7 @@ def _jump(text: str, here: Here) -> Jump:
     host, end, number = _host_of(place, text)
     if end == "/":
         raise _no_jump(text)
-    return Jump(host.strip(), user.strip() or None, port(number, here) if number else None)
+    return Jump(host, user or None, port(number, here) if number else None)
 
 
 def _jump_of_uri(text: str, here: Here) -> Jump:
@@ -136,7 +138,7 @@ def _host_of(place: str, text: str) -> tuple[str, str, str]:
     host = place[:end]
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not host.strip():
+    if not host:
         raise _no_jump(text)
     return host, place[end : end + 1], place[end + 1 :]
 

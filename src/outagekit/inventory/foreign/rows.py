@@ -1,0 +1,180 @@
+"""Rows of a table become machines; each row that cannot is a fault with its line."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from outagekit.inventory.address import LARGEST_PORT, address_fault
+from outagekit.inventory.foreign.columns import Columns, find_columns
+from outagekit.inventory.foreign.findings import Findings, Place
+from outagekit.inventory.foreign.proposal import Gathered, LeftOut, Login, Proposal, Way, Wishes
+from outagekit.inventory.foreign.systems import is_other, system_of
+from outagekit.inventory.foreign.table import read_table
+from outagekit.source import shown
+from outagekit.text import count, fold_list
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from outagekit.events import OperatingSystem
+    from outagekit.inventory.foreign.table import Row, Table
+
+_BETWEEN_TAGS = re.compile(r"[,;|]")
+_BETWEEN_ADDRESSES = re.compile(r"[,;|\s]+")
+_LONGEST_CELL: Final = 200
+
+
+def read_rows(path: Path, wishes: Wishes, findings: Findings) -> Gathered:
+    """Return the machines of a table; what is wrong becomes a fault."""
+    table = read_table(path, findings)
+    columns = find_columns(path, table.header, wishes.columns, findings) if table else None
+    if table is None or columns is None:
+        return Gathered("CSV")
+    gathered = Gathered(table.form, several_clients="client" in columns.at)
+    told: Counter[str] = Counter()
+    for row in table.rows:
+        own = Findings()
+        place = Place(path, row.line)
+        found = _Reading(row, place, columns, wishes, own).judged(told)
+        if isinstance(found, Proposal):
+            gathered.proposals.append(found)
+        elif found is not None:
+            gathered.left_out.append(found)
+        elif wishes.leave_out and own.problems:
+            name = columns.cell(row, "name") or f"line {row.line}"
+            gathered.left_out.append(LeftOut(name, place, own.problems[0].message))
+            continue
+        for problem in own.problems:
+            findings.add(problem)
+    gathered.notes = [text.format(count(number, "endpoint")) for text, number in told.items()]
+    if columns.guessed:
+        gathered.notes.insert(0, f"columns: {', '.join(columns.guessed)}")
+    gathered.unused = _unused(table, columns)
+    return gathered
+
+
+def _unused(table: Table, columns: Columns) -> dict[str, int]:
+    used = {position for positions in columns.at.values() for position in positions}
+    return {
+        header: sum(at < len(row.cells) and bool(row.cells[at]) for row in table.rows)
+        for at, header in enumerate(table.header.cells)
+        if header and at not in used
+    }
+
+
+class _Reading(NamedTuple):
+    row: Row
+    place: Place
+    columns: Columns
+    wishes: Wishes
+    findings: Findings
+
+    def judged(self, told: Counter[str]) -> Proposal | LeftOut | None:
+        """Return the machine of the row, or why it is left out; None if the row has a fault."""
+        notes: list[str] = []
+        name = self._cell("name")
+        if not name:
+            self._fault("name", "the name is missing")
+        system = self._system(notes)
+        if system is None and not self.findings.faults:
+            return LeftOut(name, self.place, f"its system is {shown(self._cell('os'))}")
+        address = self._address(name, notes)
+        login = self._login(notes)
+        port = self._port()
+        client = self._cell("client")
+        if "client" in self.columns.at and not client:
+            self._fault("client", f"the client of {shown(name)} is missing")
+        if self.findings.faults or system is None:
+            return None
+        told.update(notes)
+        site = self._cell("site")
+        cells = self.columns.cells(self.row, "tags")
+        tags = (tag.strip() for cell in cells for tag in _BETWEEN_TAGS.split(cell))
+        return Proposal(
+            name=name,
+            place=self.place,
+            address=address,
+            os=system,
+            port=port,
+            tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
+            login=login,
+            way=Way(name=site) if site else None,
+            client=client,
+        )
+
+    def _cell(self, field: str) -> str:
+        cell = self.columns.cell(self.row, field)
+        if not cell.isprintable() or len(cell) > _LONGEST_CELL:
+            self._fault(field, f"the {field} must be one line of at most {_LONGEST_CELL} signs")
+            return ""
+        return cell
+
+    def _fault(self, field: str, message: str, hint: str = "") -> None:
+        column = self.columns.at.get(field, (-1,))[0] + 1
+        where = f" (column {column})" if column else ""
+        self.findings.fault(self.place, f"{message}{where}", hint)
+
+    def _system(self, notes: list[str]) -> OperatingSystem | None:
+        """Return the system; None if it is none of ours, or with a fault."""
+        text = self._cell("os")
+        if not text:
+            if self.wishes.os is None:
+                hint = "say what it is where nothing does: --os linux"
+                self._fault("os", f"the system of {shown(self._cell('name'))} is missing", hint)
+            return self.wishes.os
+        said = self.wishes.os_values.get(text.casefold())
+        system = said or system_of(text)
+        if system is None and not is_other(text):
+            hint = f'say what it is: --os "{text}=linux"'
+            self._fault("os", f"{shown(text)} is no system that is known", hint)
+        if system is not None and not said and text.casefold() != system:
+            notes.append("os: made out from the words of the table for {}")
+        return system
+
+    def _address(self, name: str, notes: list[str]) -> str:
+        given = _BETWEEN_ADDRESSES.split(self._cell("address"))
+        usable = [each for each in given if each and address_fault(each) is None]
+        if len(given) > 1 and usable:
+            notes.append("address: the first of several for {}")
+            return usable[0]
+        address = given[0]
+        if not address and "address" not in self.columns.at:
+            notes.append("address: the name itself for {}, as there is no column of addresses")
+            address = name
+        if not address:
+            self._fault("address", f"the address of {shown(name)} is missing")
+            return ""
+        fault = address_fault(address)
+        if fault:
+            self._fault("address" if "address" in self.columns.at else "name", *fault)
+        return address
+
+    def _port(self) -> int | None:
+        text = self._cell("port")
+        if not text:
+            return None
+        number = int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
+        if not 1 <= number <= LARGEST_PORT:
+            self._fault("port", f"{shown(text)} is no port", f"from 1 to {LARGEST_PORT}")
+        return number
+
+    def _login(self, notes: list[str]) -> Login | None:
+        key = self._cell("key") or None
+        user = self._cell("user") or self.wishes.user
+        if not user:
+            if key:
+                self._fault("key", "the key has no user", "name one: --user NAME")
+            return None
+        passwords, sudo = self.wishes.passwords, self.wishes.sudo_passwords
+        password = passwords.get(user) or passwords.get("")
+        if key is None and password is None:
+            notes.append("login: no key is named for {}: keys of your SSH agent are offered")
+        return Login(user, key, password, sudo=sudo.get(user) or sudo.get(""))
+
+
+def clients_named(gathered: Gathered) -> str:
+    """Return the clients a table names, for a sentence; empty if it is at most one."""
+    names = dict.fromkeys(proposal.client for proposal in gathered.proposals)
+    return fold_list(map(shown, names)) if len(names) > 1 else ""
