@@ -24,8 +24,7 @@ refuse_by_name() {
     kernel* | linux-image* | linux-modules*)
       refuse "boot the older kernel instead of downgrading $OK_PACKAGE"
       ;;
-    glibc* | libc6* | selinux* | libselinux* | policycoreutils* | dpkg | apt | rpm | dnf* | \
-      systemd | sudo | openssh-server)
+    glibc* | libc6* | selinux* | libselinux* | policycoreutils* | dpkg | apt | rpm | dnf*)
       refuse "$OK_PACKAGE carries the system and cannot be downgraded safely: use a snapshot"
       ;;
     postgresql* | mysql* | mariadb* | percona* | mongodb* | redis* | valkey* | mssql-server*)

@@ -615,6 +615,12 @@ def test_without_versionlock_the_rollback_says_what_that_means(dnf):
     assert dnf.result("remind.sh") == {"held": False, "lift": ""}
 
 
+def test_a_lock_of_a_package_with_a_longer_name_holds_nothing(dnf):
+    dnf.set(rpm=f"{GOOD}\n", versionlock=f"nginx-core-{GOOD}.*\n")
+    assert dnf.result("proven.sh")["held"] is False
+    assert dnf.result("remind.sh") == {"held": False, "lift": ""}
+
+
 @pytest.mark.parametrize(
     ("facts", "pids", "state"),
     [

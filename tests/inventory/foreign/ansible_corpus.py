@@ -21,7 +21,8 @@ INI = {
     "a hash in a word": "web ansible_user=ops#1 ansible_port=22\n",
     "a quoted hash": "web ansible_user='ops#1'\n",
     "numbers": "web ansible_port=0x16\nweb2 ansible_port=2_2\nweb3 ansible_port=22.0\n",
-    "truths": "a ansible_become=True\nb ansible_become=true\nc ansible_become=yes\nd ansible_become=1\n",
+    "truths": "a ansible_become=True\nb ansible_become=true\nc ansible_become=yes\n"
+    "d ansible_become=1\n",
     "none": "web ansible_user=None\n",
     "lists": "web ansible_user=['a'] ansible_port={'a':1}\n",
     "empty value": "web ansible_user=\n",
@@ -55,7 +56,8 @@ INI = {
     "all": "[all:vars]\nansible_user=ops\n[all]\na\n[web]\nb\n",
     "near groups win": "[far:children]\nnear\n[near]\na\n[far:vars]\nansible_user=far\n"
     "[near:vars]\nansible_user=near\n",
-    "names decide in one depth": "[b]\nh\n[a]\nh\n[a:vars]\nansible_user=a\n[b:vars]\nansible_user=b\n",
+    "names decide in one depth": "[b]\nh\n[a]\nh\n[a:vars]\nansible_user=a\n"
+    "[b:vars]\nansible_user=b\n",
     "priority decides before names": "[b]\nh\n[a]\nh\n[a:vars]\nansible_user=a\n"
     "ansible_group_priority=10\n[b:vars]\nansible_user=b\n",
     "depth decides before priority": "[a:children]\nb\n[b]\nh\n[a:vars]\nansible_user=a\n"
@@ -65,9 +67,10 @@ INI = {
     "the host wins": "[web]\na ansible_user=own\n[web:vars]\nansible_user=group\n",
     "the last word on a host": "[a]\nh ansible_user=one\n[b]\nh ansible_user=two\n",
     "a host called like its group": "[default]\ndefault ansible_host=192.0.2.1\nother\n",
+    "a host before a group of its name": "web\n[web]\na\n",
     "names with signs": "[my-group.x]\nweb_1\nweb.2\n3\n",
     "unicode": "[größe]\nbüro ansible_host=192.0.2.1\n",
-    "windows": "[win]\npc[1:2]\n[win:vars]\nansible_connection=winrm\nansible_winrm_transport=ntlm\n"
+    "windows": "[win]\npc[1:2]\n[win:vars]\nansible_connection=winrm\n"
     "ansible_user='ACME\\ops'\nansible_password=keyring:x\n",
     "windows line ends": "[web]\r\na ansible_user=ops\r\n[web:vars]\r\nansible_port=22\r\n",
     "a mixture of separators": "[web]\na\x0bb\n",
@@ -80,7 +83,8 @@ INI = {
     "a label that ends with a dash": "web-:22\n",
 }
 TREES = {
-    "yaml": "all:\n  hosts:\n    a:\n      ansible_user: ops\n  children:\n    web:\n      hosts: {b: }\n",
+    "yaml": "all:\n  hosts:\n    a:\n      ansible_user: ops\n  children:\n    web:\n"
+    "      hosts: {b: }\n",
     "yaml without all": "web:\n  hosts:\n    a:\ndb:\n  children:\n    web:\n",
     "yaml text for a section": "web:\n  hosts: a\n  children: db\n",
     "yaml range": "web:\n  hosts:\n    web[01:03]:2222:\n      ansible_user: ops\n",
@@ -98,7 +102,8 @@ TREES = {
     "yaml unsafe": "web:\n  hosts:\n    a:\n      ansible_user: !unsafe 'o{{p}}s'\n"
     "      ansible_port: !unsafe 22\n",
     "yaml unknown keys": "web:\n  hosts: {a: }\n  foo: {x: 1}\n  bar: 3\nbaz: 3\n",
-    "yaml vars of a child": "a:\n  children:\n    b:\n      vars: {ansible_user: b}\n      hosts: {h: }\n"
+    "yaml vars of a child": "a:\n  children:\n    b:\n      vars: {ansible_user: b}\n"
+    "      hosts: {h: }\n"
     "  vars: {ansible_user: a}\n",
     "yaml priority": "b:\n  hosts: {h: }\n  vars: {ansible_user: b}\na:\n  hosts: {h: }\n"
     "  vars: {ansible_user: a, ansible_group_priority: 3}\n",
@@ -214,7 +219,6 @@ REFUSED_INI = {
     "all below a group": "[a:children]\nall\n[b]\nc\n",
     "ungrouped below a group": "x\n[a:children]\nungrouped\n[b]\nc\n",
     "a priority of words": "[a]\nb\n[a:vars]\nansible_group_priority=high\n",
-    "a host and a group of one name": "web\n[web]\na\n",
     "a child with more": "[a]\nb\n[c:children]\na x\n",
     "a value as a host": "[web]\nansible_user=ops\n",
 }
@@ -233,4 +237,5 @@ REFUSED_YAML = {
     "variables in a list": "web:\n  hosts:\n    a: [x]\n",
     "a mapping in itself": "web: &w\n  hosts: *w\n  vars: {<<: *w}\n",
     "an empty file": "---\n",
+    "a host in no group with the name of one": "all: {hosts: {web: }}\nweb: {hosts: {a: }}\n",
 }

@@ -1,4 +1,4 @@
-"""Asks Ansible itself what inventories hold, many in one process, and what our reader makes of them.
+"""Asks Ansible itself what inventories hold, many in one process, and our reader as well.
 
 Run as a program it is the asking side: a Python that has ansible-core reads paths as JSON from its
 standard input and prints what each of them holds.

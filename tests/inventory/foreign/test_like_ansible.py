@@ -6,9 +6,9 @@ import json
 
 import pytest
 from ansible_corpus import FILES, INI, PRINTED, REFUSED_INI, REFUSED_YAML, TREES
+from ansible_oracle import ask_ansible, ask_ours, require_ansible
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ansible_oracle import ask_ansible, ask_ours, require_ansible
 
 from outagekit.inventory.foreign.ansible.facts import HONOURED
 from outagekit.inventory.foreign.reading import Source, read_foreign
@@ -49,7 +49,9 @@ def corpus(tmp_path_factory):
         program.chmod(0o755)
         paths[name] = program
     answers = ask_ansible(paths.values(), tmp_path_factory.mktemp("home"))
-    return {name: (path, answer) for (name, path), answer in zip(paths.items(), answers, strict=True)}
+    return {
+        name: (path, answer) for (name, path), answer in zip(paths.items(), answers, strict=True)
+    }
 
 
 @pytest.mark.parametrize("name", [*INI, *TREES, *FILES, *PRINTED])
@@ -118,7 +120,9 @@ settings_of_one = st.dictionaries(
     variables, st.sampled_from([1, "ops", True, None, [1], {"a": 1}, "1"]), max_size=2
 )
 yaml_groups = st.recursive(
-    st.fixed_dictionaries({}, optional={"hosts": st.dictionaries(names, settings_of_one, max_size=2)}),
+    st.fixed_dictionaries(
+        {}, optional={"hosts": st.dictionaries(names, settings_of_one, max_size=2)}
+    ),
     lambda inner: st.fixed_dictionaries(
         {},
         optional={
@@ -129,31 +133,30 @@ yaml_groups = st.recursive(
     ),
     max_leaves=6,
 )
-yaml_files = st.dictionaries(groups, st.none() | yaml_groups, min_size=1, max_size=3).map(json.dumps)
+yaml_files = st.dictionaries(groups, st.none() | yaml_groups, min_size=1, max_size=3).map(
+    json.dumps
+)
 
 
 def compare(made, folder, ending):
     paths = [lay_out(folder / str(number), {f"hosts{ending}": text}) for number, text in made]
     answers = ask_ansible(paths, folder)
-    same = 0
     for (_, text), path, answer in zip(made, paths, answers, strict=True):
         ours = ask_ours(path)
         if ours is not None:
             assert answer is not None, f"Ansible refuses, we do not:\n{text}"
             assert ours == of_interest(answer), text
-            same += 1
-    return same
 
 
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ini_files, min_size=40, max_size=60))
 def test_any_ini_inventory_comes_to_the_same_as_in_ansible_or_is_refused(tmp_path_factory, texts):
     require_ansible()
-    assert compare(list(enumerate(texts)), tmp_path_factory.mktemp("ini"), ".ini") >= 0
+    compare(list(enumerate(texts)), tmp_path_factory.mktemp("ini"), ".ini")
 
 
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(yaml_files, min_size=40, max_size=60))
 def test_any_yaml_inventory_comes_to_the_same_as_in_ansible_or_is_refused(tmp_path_factory, texts):
     require_ansible()
-    assert compare(list(enumerate(texts)), tmp_path_factory.mktemp("yaml"), ".yml") >= 0
+    compare(list(enumerate(texts)), tmp_path_factory.mktemp("yaml"), ".yml")

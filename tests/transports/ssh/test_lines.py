@@ -200,6 +200,21 @@ def test_a_jump_host_with_another_key_is_not_entered(
     found = refused(country.transport(country.server(inner), hop).open())
     assert found.kind is FailureKind.HOST_KEY
     assert "but trusted for acme is" in found.detail
+    assert found.detail.endswith("(then: outagekit trust replace --jump acme/web-01)")
+    assert logins(jump) == 0
+
+
+def test_a_jump_host_whose_key_is_revoked_is_not_entered(
+    country: Country, sshd_with: Start, bench: Bench
+) -> None:
+    jump, inner = sshd_with(), sshd_with()
+    hop = country.server(jump)
+    file = bench.trust.folder / "acme" / "known_hosts"
+    name, key = f"[{jump.address}]:{jump.port}", f"{jump.key.type} {jump.key.base64}"
+    file.write_text(f"@revoked {name} {key}\n{file.read_text()}")
+    found = refused(country.transport(country.server(inner), hop).open())
+    assert found.kind is FailureKind.HOST_KEY
+    assert "is revoked" in found.detail
     assert logins(jump) == 0
 
 

@@ -87,6 +87,10 @@ class Program:
             code = None
         if code is None:
             _end(process)
+        reader.join(_KILLED_S)
+        if process.stdout is not None and not reader.is_alive():
+            process.stdout.close()
+        if code is None:
             raise self._failed(f"gave no inventory within {self._limit_s:g} s")
         output = b"".join(gathered)
         if len(output) > LIMIT_BYTES:

@@ -14,6 +14,7 @@ import paramiko
 from outagekit.credentials import SecretRef
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
+from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
 from outagekit.redaction import Secret
 from outagekit.text import fold_list
@@ -126,7 +127,7 @@ def _entered(
     place = f"the jump host {server.place}"
     failure = shake_hands(session, place, asker.deadlines, asker.stop)
     if failure is None:
-        failure = _judged(session.server_key, known, place, asker)
+        failure = _judged(session.server_key, known, server, asker)
     if failure is not None:
         return failure
     failure = _logged_in(session, server, asker, secrets)
@@ -157,25 +158,37 @@ def _logged_in(
 
 
 def _judged(
-    offered: HostKey, known: tuple[HostKey, ...], place: str, asker: Asker
+    offered: HostKey, known: tuple[HostKey, ...], server: Server, asker: Asker
 ) -> Failure | None:
     if offered in known:
         return None
+    place = f"the jump host {server.place}"
+    try:
+        never = asker.trust.revoked_keys(*filed_under(asker.client, server))
+    except OutagekitError as fault:
+        return Failure(FailureKind.LOCAL_IO, fault.message)
+    if offered in never:
+        return Failure(FailureKind.HOST_KEY, f"the host key of {place} is revoked: {offered}")
     shown = f"{offered.type} {offered.fingerprint}"
     if not known:
         detail = (
             f"the host key of {place} is not trusted yet for {asker.client}: it is {shown};"
-            " compare it with the machine's own,"
-            f" then: outagekit trust add {asker.endpoint.id}"
+            f" compare it with the machine's own, then: outagekit trust add {_words_for(asker)}"
         )
         return Failure(FailureKind.HOST_KEY, detail)
     trusted = fold_list([f"{key.type} {key.fingerprint}" for key in known], 3)
     detail = (
         f"the host key of {place} is {shown}, but trusted for {asker.client} is {trusted}: somebody"
         " may stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
+        f" (then: outagekit trust replace --jump {_words_for(asker)})"
         f" (then: outagekit trust replace --jump {asker.endpoint.id})"
     )
     return Failure(FailureKind.HOST_KEY, detail)
+
+
+def _words_for(asker: Asker) -> str:
+    """Return what chooses the endpoint behind it on a command line."""
+    return "with the same --host" if asker.client == ADHOC else asker.endpoint.id
 
 
 def _refusal(refused: Refused, hop: str, where: str) -> Failure:

@@ -16,8 +16,7 @@ What can go wrong, and which failure it is (`sent` says that a command of ours m
 | the machine id is not the pinned one | wrong_machine | no |
 | sudo refuses, is silent, or makes nobody root; root is wanted and there is no way | become | no |
 | any of these at a jump host on the way, which is named | the same | no |
-| the jump host forbids the connection, or leads nowhere else | protocol | no |
-| the server refuses to run commands or has no sh; no sftp; a path refused | protocol | no |
+| commands, sh, sftp, a path or a jump host's forwarding are refused or missing | protocol | no |
 | the connection or the channel ends while a command runs | lost | yes |
 | the command did not end in time and was stopped | timeout | yes |
 | the command was interrupted, and asked to stop | abandoned | yes |
@@ -164,10 +163,9 @@ class SshTransport:
 
     def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
         """Connect to another port of the endpoint, the way its SSH server is reached."""
-        endpoint, lines = self._target.endpoint, self._access.lines
-        asker = self._access.asker(endpoint, self._stop)
-        reached = lines.reach(self._route, reached_port(endpoint, port), asker, timeout_s)
-        return self._cleaned(reached)
+        asker = self._access.asker(self._target.endpoint, self._stop)
+        reached = reached_port(self._target.endpoint, port)
+        return self._cleaned(self._access.lines.reach(self._route, reached, asker, timeout_s))
 
     def interrupt(self) -> None:
         """Have the endpoint end the command that runs; without one, `abort`."""
@@ -233,7 +231,8 @@ class SshTransport:
         self._session = session
         if self._stop.is_set():
             return Failure(FailureKind.LOST, "the connection was aborted")
-        failure = _judged(session.server_key, known, bad, self._target) or self._logged_in(session, line)
+        failure = _judged(session.server_key, known, bad, self._target)
+        failure = failure or self._logged_in(session, line)
         return failure or self._identified(session)
 
     def _logged_in(self, session: Session, line: Line) -> Failure | None:
@@ -316,8 +315,7 @@ class SshTransport:
 
     def _has(self, account: Account) -> bool:
         """Return whether who logged in has the rights of an account, and is to use them."""
-        becomes = self._target.endpoint.become is not None
-        return account == "login" or (self._uid == 0 and not becomes)
+        return account == "login" or (self._uid == 0 and self._target.endpoint.become is None)
 
     def _taken(self, session: Session, command: Command, accept_s: float) -> Taken | Failure:
         """Have the server take a command under its account."""

@@ -106,7 +106,7 @@ class _Sources:
         elif form in {"YAML", "JSON"}:
             root = tree_of(path, text, self._findings)
             if root is not None:
-                self._tree(root)
+                self._tree(root, form)
         else:
             message = f"{form} is no form of an inventory that is read"
             hint = "save what Ansible makes of it: ansible-inventory -i FILE --list > hosts.json"
@@ -120,9 +120,9 @@ class _Sources:
         wanted = HONOURED | {PRIORITY}
         read_ini(path, text, self._estate, self._findings, wanted=wanted.__contains__)
 
-    def _tree(self, root: Node) -> None:
+    def _tree(self, root: Node, form: str) -> None:
         reader = TreeReader(self._estate, self._findings)
-        if root.kind == "mapping" and is_program_output(root):
+        if form == "JSON" and root.kind == "mapping" and is_program_output(root):
             reader.program_output(root)
         else:
             reader.yaml_groups(root)
