@@ -182,7 +182,9 @@ def test_an_anchor_noted_elsewhere_proves_the_log(call, lab):
 
 def test_trust_lists_what_is_believed(call, lab):
     listed = call("trust", "list", "--json").document
-    assert {row["client"] for row in listed["keys"]} == {e.client for e in lab.inventory.endpoints()}
+    assert {row["client"] for row in listed["keys"]} == {
+        e.client for e in lab.inventory.endpoints()
+    }
 
 
 def test_trust_add_believes_the_keys_that_were_shown(call, lab):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from outagekit.cli.document import counts_document
-from outagekit.cli.ending import summary
+from outagekit.cli.end.document import counts_document
+from outagekit.cli.end.onward import next_commands
+from outagekit.cli.end.summary import summary
 from outagekit.cli.fitting import fold_line
-from outagekit.cli.onward import next_commands
 from outagekit.cli.render import json_text
 from outagekit.events import ApprovalGiven, EndState, FailureKind, StepId
 from outagekit.inventory.select import parse

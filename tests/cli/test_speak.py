@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from outagekit.cli import hearing
+from outagekit.cli.people import hearing
 from outagekit.events import (
     ApprovalAsked,
     ApprovalGiven,

@@ -49,7 +49,7 @@ BROKEN = """\
 import importlib, sys
 place, name, kind = sys.argv[1:4]
 sys.argv = ["outagekit", *sys.argv[4:]]
-import outagekit.cli.app, outagekit.cli.ending, outagekit.cli.lines, outagekit.cli.running
+import outagekit.cli.app, outagekit.cli.end.summary, outagekit.cli.live.lines, outagekit.cli.running
 import outagekit.log.verify, outagekit.transports.ssh
 *above, last = name.split(".")
 owner = importlib.import_module(place)
@@ -74,9 +74,9 @@ outagekit.cli.app.main()
         ("outagekit.cli.render:Screen.__init__", 1, "ValueError"),
         ("outagekit.plan.build:build_plan", 1, "RecursionError"),
         ("outagekit.run.coordinator:decide", 1, "OSError"),
-        ("outagekit.cli.ending:summary", 1, "ValueError"),
+        ("outagekit.cli.end.summary:summary", 1, "ValueError"),
         ("outagekit.log.tail:encode_line", 11, "ValueError"),
-        ("outagekit.cli.lines:Narrator.lines", 0, "ValueError"),
+        ("outagekit.cli.live.lines:Narrator.lines", 0, "ValueError"),
         ("outagekit.log.subscribers:Subscription._deliver", 0, "ValueError"),
         ("outagekit.transports.ssh.transport:SshTransport.open", 3, "OSError"),
     ],

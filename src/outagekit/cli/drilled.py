@@ -34,9 +34,9 @@ def run_drill(
     desk: Desk, fleet: Fleet, *, pace: Pace, streamed: Streamed, shown: Shown, seed: int
 ) -> None:
     """Run the fleet's playbook over it, judge the run, tell, and exit with 0 or 3."""
-    from outagekit.cli.document import counts_document
-    from outagekit.cli.ending import summary
-    from outagekit.cli.onward import playbook_words
+    from outagekit.cli.end.document import counts_document
+    from outagekit.cli.end.onward import playbook_words
+    from outagekit.cli.end.summary import summary
     from outagekit.cli.running import resume_run, run_plan, verdict_text
     from outagekit.lab.rehearsal import rehearse
     from outagekit.run.replay import recorded
@@ -144,7 +144,7 @@ def lab_access(fleet: Fleet) -> Access:
 
 def keep_lab(desk: Desk, fleet: Fleet) -> None:
     """Write a workspace for the fleet beside its keys, say how to use it, and wait for Ctrl-C."""
-    from outagekit.cli.onward import playbook_words
+    from outagekit.cli.end.onward import playbook_words
     from outagekit.lab.workspace import write_lab_workspace
 
     folder = write_lab_workspace(fleet)

@@ -58,7 +58,7 @@ def show(stored: Stored, shown: Shown, run: _Run = "last") -> None:
     """Show a run's events, a line each; --json gives them as one document."""
     import msgspec
 
-    from outagekit.cli.lines import Narrator
+    from outagekit.cli.live.lines import Narrator
     from outagekit.cli.places import find_places
     from outagekit.log.folder import find_run
     from outagekit.log.reader import read_records

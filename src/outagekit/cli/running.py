@@ -17,8 +17,8 @@ from outagekit.run.executing.lanes import LaneLimits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from outagekit.cli.lines import EventsView, PlainView
-    from outagekit.cli.live import LiveView
+    from outagekit.cli.live.lines import EventsView, PlainView
+    from outagekit.cli.live.view import LiveView
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
@@ -90,8 +90,8 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
     streamed: Streamed,
     before: Sequence[Record] = (),
 ) -> Iterator[_Seen]:
-    from outagekit.cli.asking import Asker
-    from outagekit.cli.lines import EventsView
+    from outagekit.cli.live.lines import EventsView
+    from outagekit.cli.people.asking import Asker
     from outagekit.cli.trusted import Machines
 
     screen, settings = desk.screen, desk.places.settings
@@ -123,7 +123,7 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
 
 
 def _live_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> LiveView:
-    from outagekit.cli.live import LiveView
+    from outagekit.cli.live.view import LiveView
 
     view = LiveView(plan, screen)
     view.on_records(tuple(before))
@@ -131,7 +131,7 @@ def _live_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> LiveView
 
 
 def _plain_view(plan: Plan, screen: Screen, before: Sequence[Record]) -> PlainView:
-    from outagekit.cli.lines import PlainView
+    from outagekit.cli.live.lines import PlainView
 
     view = PlainView(plan, screen)
     view.catch_up(before)
@@ -155,9 +155,9 @@ def _opened(desk: Desk, run: RunId, folder: Path) -> None:
 
 def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     """Say how it ended, for people or as one document, and exit with the run's code."""
-    from outagekit.cli.document import counts_document
-    from outagekit.cli.ending import summary
-    from outagekit.cli.onward import next_commands
+    from outagekit.cli.end.document import counts_document
+    from outagekit.cli.end.onward import next_commands
+    from outagekit.cli.end.summary import summary
 
     verdict = verdict_text(over.folder)
     log_path = over.folder / "log.jsonl"

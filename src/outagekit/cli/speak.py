@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from outagekit.cli.hearing import Heard
-    from outagekit.cli.questions import Question, Questions
+    from outagekit.cli.people.hearing import Heard
+    from outagekit.cli.people.questions import Question, Questions
     from outagekit.cli.render import Screen
     from outagekit.events import Record, RunStopping
 
@@ -59,8 +59,8 @@ def approve(
     ] = None,
 ) -> None:
     """Answer a question a run is waiting with; without QUESTION show what is open."""
-    from outagekit.cli.hearing import give, questions_of
-    from outagekit.cli.questions import required_answer
+    from outagekit.cli.people.hearing import give, questions_of
+    from outagekit.cli.people.questions import required_answer
     from outagekit.run.inbox import user_name
     from outagekit.run.wishes import MAX_REASON, Answer
 
@@ -97,7 +97,7 @@ def stop(
     ] = None,
 ) -> None:
     """Let running steps of a run end and begin nothing else; resume goes on later."""
-    from outagekit.cli.hearing import last_seq, wait_for, was_taken
+    from outagekit.cli.people.hearing import last_seq, wait_for, was_taken
     from outagekit.events import RunClosed, RunPaused, RunStopping
     from outagekit.log.lock import is_held
     from outagekit.run.inbox import put
@@ -140,7 +140,7 @@ def note(
     name: _Name = None,
 ) -> None:
     """Write a note into the log of a run that goes on."""
-    from outagekit.cli.hearing import endpoint_of, last_seq, wait_for
+    from outagekit.cli.people.hearing import endpoint_of, last_seq, wait_for
     from outagekit.events import Note
     from outagekit.run.inbox import put
     from outagekit.run.wishes import MAX_NOTE, NoteWish, spelt_out
@@ -284,7 +284,7 @@ def _refusal(bad: Sequence[Heard]) -> OutagekitError:
 
 
 def _require_heard(screen: Screen, folder: Path, *, heard: bool) -> None:
-    from outagekit.cli.hearing import PATIENCE_S
+    from outagekit.cli.people.hearing import PATIENCE_S
     from outagekit.log.lock import is_held
 
     if heard:

@@ -33,9 +33,7 @@ def find_left(places: Places, word: str) -> Recorded:
     return left
 
 
-def desk_of(
-    screen: Screen, places: Places, left: Recorded, ssh_config: str | None = None
-) -> Desk:
+def desk_of(screen: Screen, places: Places, left: Recorded, ssh_config: str | None = None) -> Desk:
     """Return a desk for a recorded run: its own clients, credentials, sites and trusted keys.
 
     The workspace of the current folder is not looked at: it may be another, or have changed.

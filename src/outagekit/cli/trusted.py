@@ -119,7 +119,7 @@ def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
     """Show what was done to the trust of each client, in order."""
     import msgspec
 
-    from outagekit.cli.lines import Narrator
+    from outagekit.cli.live.lines import Narrator
     from outagekit.cli.trust_log import TrustLog
     from outagekit.transports.trust import TrustStore
 

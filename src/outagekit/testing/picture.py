@@ -21,11 +21,11 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from outagekit.cli.drilled import lab_access
-from outagekit.cli.ending import summary
+from outagekit.cli.end.summary import summary
 from outagekit.cli.fitting import fold_line
-from outagekit.cli.frame import frame
+from outagekit.cli.live.frame import frame
+from outagekit.cli.live.tally import Tally
 from outagekit.cli.render import next_lines
-from outagekit.cli.tally import Tally
 from outagekit.events import EndState, Record, RunId
 from outagekit.lab.drill import Tempo, drill_plan, rehearsed
 from outagekit.lab.faults import parse_faults

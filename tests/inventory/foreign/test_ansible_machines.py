@@ -69,7 +69,8 @@ def test_equal_logins_are_one_credential_and_others_get_a_number(tmp_path):
 
 
 def test_the_system_is_windows_by_connection_or_shell_else_said_or_linux(tmp_path):
-    text = "a ansible_connection=winrm\nb ansible_connection=psrp\nc ansible_shell_type=powershell\nd\n"
+    text = "a ansible_connection=winrm\nb ansible_connection=psrp\n"
+    text += "c ansible_shell_type=powershell\nd\n"
     systems = [each.os for each in client_of(tmp_path, text).endpoints.values()]
     assert systems == ["windows", "windows", "windows", "linux"]
     assert client_of(tmp_path, text, os="macos").endpoints["d"].os == "macos"
@@ -129,7 +130,7 @@ def test_a_secret_is_refused_with_its_place_and_never_shown(tmp_path, name):
         "all:\n  vars:\n    ansible_password: |\n      hunter2\n     hunter2 [\n  hosts: {a: }\n",
         "all:\n  hosts:\n    a: {ansible_password: hunter2, ansible_port: high}\n",
         "all:\n  hosts:\n    a: {ansible_password: [hunter2]}\n",
-        "all:\n  hosts:\n    a: {ansible_ssh_common_args: '-o ProxyCommand=\"sshpass -p hunter2 x\"'}\n",
+        "a:\n  hosts: {a: }\n  vars: {ansible_ssh_args: '-o ProxyCommand=\"x -p hunter2\"'}\n",
         "all:\n  hosts:\n    a: {ansible_user: ['hunter2']}\n  hunter2\n",
     ],
 )
@@ -205,7 +206,7 @@ def test_a_key_without_user_is_for_the_persons_own_name(tmp_path):
         ("a ansible_host=192.0.2.300", "`192.0.2.300` is no IPv4 address"),
         ("a ansible_host=''", "`` is no address"),
         ("a ansible_user=a ansible_ssh_user=b", "`ansible_user` and `ansible_ssh_user` say"),
-        ("a ansible_user=['a']", "`ansible_user` must be one line of text"),
+        ("a ansible_user=[1]", "`ansible_user` must be one line of text"),
         ("büro", "`büro` is no DNS name"),
         ("all ansible_host=192.0.2.1", "endpoint `all` is a word of the selector language"),
         ("[x]\nweb\nWEB", "endpoints `web` and `WEB` would both be WEB"),
@@ -251,8 +252,7 @@ def test_a_name_never_leads_out_of_the_folder_of_variables(tmp_path):
     (tmp_path / "x.yml").write_text("ansible_user: outside\n")
     (tmp_path / "host_vars").mkdir()
     found = faults_of(tmp_path, "../x ansible_host=192.0.2.1\n")
-    assert found or "../x" not in (tmp_path / "hosts.ini").read_text()
-    assert any("leads out of a folder" in message for _, _, message in found) or found
+    assert [message for _, _, message in found] == ["the name `../x` leads out of a folder"]
 
 
 @pytest.mark.parametrize(

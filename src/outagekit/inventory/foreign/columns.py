@@ -83,6 +83,7 @@ def find_columns(
     path: Path, header: Row, said: Mapping[str, tuple[str, ...]], findings: Findings
 ) -> Columns | None:
     """Return which column is which; None, with a fault, without a name for the machines."""
+    before = findings.faults
     names = [_letters(cell) for cell in header.cells]
     place = Place(path, header.line)
     at = {
@@ -106,7 +107,7 @@ def find_columns(
         message = f"no column is known to hold names; there are {headers}"
         findings.fault(place, message, "say which one does: --map name=HEADER")
         return None
-    return Columns(at, tuple(guessed)) if not findings.faults else None
+    return Columns(at, tuple(guessed)) if findings.faults == before else None
 
 
 def _letters(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -134,12 +135,11 @@ class _Reading(NamedTuple):
         return system
 
     def _address(self, name: str, notes: list[str]) -> str:
-        given = _BETWEEN_ADDRESSES.split(self._cell("address"))
-        usable = [each for each in given if each and address_fault(each) is None]
-        if len(given) > 1 and usable:
+        address = self._cell("address")
+        several = [each for each in _BETWEEN_ADDRESSES.split(address) if _is_number(each)]
+        if several and several[0] != address:
             notes.append("address: the first of several for {}")
-            return usable[0]
-        address = given[0]
+            return several[0]
         if not address and "address" not in self.columns.at:
             notes.append("address: the name itself for {}, as there is no column of addresses")
             address = name
@@ -172,6 +172,15 @@ class _Reading(NamedTuple):
         if key is None and password is None:
             notes.append("login: no key is named for {}: keys of your SSH agent are offered")
         return Login(user, key, password, sudo=sudo.get(user) or sudo.get(""))
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a word is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address_fault(text) is None
 
 
 def clients_named(gathered: Gathered) -> str:

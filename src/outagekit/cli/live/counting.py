@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from outagekit.cli.saying import LONGEST, without_place
-from outagekit.cli.standing import (
+from outagekit.cli.live.standing import (
     ENDING,
     Counted,
     Ends,
@@ -22,6 +21,7 @@ from outagekit.cli.standing import (
     WaveCount,
     rank_of,
 )
+from outagekit.cli.saying import LONGEST, without_place
 from outagekit.events import EndpointId, EndState, GateLimit, OnceFinished, StepId
 from outagekit.text import visible_line
 

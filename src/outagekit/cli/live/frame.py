@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.bars import bar, counted_line, ends_text, label_cells, spreads
 from outagekit.cli.fitting import shorten
-from outagekit.cli.outlook import footer, news
-from outagekit.cli.panes import activity, folds, stragglers
-from outagekit.cli.waves import wave_lines
+from outagekit.cli.live.bars import bar, counted_line, ends_text, label_cells, spreads
+from outagekit.cli.live.outlook import footer, news
+from outagekit.cli.live.panes import activity, folds, stragglers
+from outagekit.cli.live.waves import wave_lines
 from outagekit.plan.waves import wave_sizes
 from outagekit.text import count, duration, fold_list, visible_line
 
 if TYPE_CHECKING:
-    from outagekit.cli.standing import StageCount
-    from outagekit.cli.tally import Tally
+    from outagekit.cli.live.standing import StageCount
+    from outagekit.cli.live.tally import Tally
     from outagekit.plan.model import Plan
 
 WIDEST: Final = 120

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from outagekit.cli.live.standing import ENDING, rank_of
 from outagekit.cli.saying import (
     ACTS,
     act_line,
@@ -16,7 +17,6 @@ from outagekit.cli.saying import (
     result_line,
     short_run,
 )
-from outagekit.cli.standing import ENDING, rank_of
 from outagekit.events import (
     AgreementOverridden,
     ApprovalAsked,

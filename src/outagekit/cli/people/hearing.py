@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from outagekit.cli.questions import Question, Questions
+from outagekit.cli.people.questions import Question, Questions
 from outagekit.errors import LogDamaged, NothingMatched, UsageError
 from outagekit.events import (
     AnswerWord,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
 
-from outagekit.cli.counting import Counts
-from outagekit.cli.saying import foreseen, last_line, result_line, without_place
-from outagekit.cli.standing import (
+from outagekit.cli.live.counting import Counts
+from outagekit.cli.live.standing import (
     ENDING,
     Mark,
     Question,
@@ -23,6 +22,7 @@ from outagekit.cli.standing import (
     WaveCount,
     proves_contact,
 )
+from outagekit.cli.saying import foreseen, last_line, result_line, without_place
 from outagekit.events import (
     ApprovalAsked,
     ApprovalGiven,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.frame import frame, room_for
-from outagekit.cli.live import LiveView
+from outagekit.cli.live.frame import frame, room_for
+from outagekit.cli.live.tally import Tally, last_line, result_line, without_place
+from outagekit.cli.live.view import LiveView
 from outagekit.cli.render import Screen
-from outagekit.cli.tally import Tally, last_line, result_line, without_place
 from outagekit.events import (
     EndState,
     FailureKind,

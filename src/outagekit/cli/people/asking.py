@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rich.text import Text
 
-from outagekit.cli.keys import Keys, TerminalKeys
-from outagekit.cli.questions import (
+from outagekit.cli.people.keys import Keys, TerminalKeys
+from outagekit.cli.people.questions import (
     KIND_WORDS,
     Question,
     Questions,

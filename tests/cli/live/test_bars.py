@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.bars import (
+from outagekit.cli.live.bars import (
     GLYPH,
     SHOWN_ORDER,
     STYLE,
@@ -18,9 +18,9 @@ from outagekit.cli.bars import (
     joined,
     shares,
 )
-from outagekit.cli.frame import frame
-from outagekit.cli.standing import ENDING, WOULD, Ends
-from outagekit.cli.tally import Tally
+from outagekit.cli.live.frame import frame
+from outagekit.cli.live.standing import ENDING, WOULD, Ends
+from outagekit.cli.live.tally import Tally
 from outagekit.events import (
     EndpointExpired,
     EndpointParked,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from outagekit.cli.outcome import (
+from outagekit.cli.end.outcome import (
     closed_gate,
     foreseen_of,
     is_finished,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from outagekit.cli.outcome import (
+from outagekit.cli.end.outcome import (
     baked,
     closed_gate,
     ends_of,
@@ -26,7 +26,7 @@ from outagekit.text import count, duration, fold_list, visible_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from outagekit.cli.outcome import ClosedGate
+    from outagekit.cli.end.outcome import ClosedGate
     from outagekit.events import EndpointId, GateSum, StepId
     from outagekit.run.engine.state import Progress, State, StepEnd
 

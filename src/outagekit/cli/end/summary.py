@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from outagekit.cli.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
-from outagekit.cli.meaning import what_to_do
-from outagekit.cli.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
-from outagekit.cli.render import STATE_STYLE
-from outagekit.cli.sections import (
+from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
+from outagekit.cli.end.meaning import what_to_do
+from outagekit.cli.end.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
+from outagekit.cli.end.sections import (
     gate_lines,
     names_text,
     question_lines,
@@ -21,7 +20,8 @@ from outagekit.cli.sections import (
     skipped_lines,
     way_lines,
 )
-from outagekit.cli.tally import ENDING, without_place
+from outagekit.cli.live.tally import ENDING, without_place
+from outagekit.cli.render import STATE_STYLE
 from outagekit.events import WORST_FIRST, EndState, FailureKind
 from outagekit.playbook.model import RunScript
 from outagekit.run.engine.questions import DRY_RUN_ASKS_NOBODY

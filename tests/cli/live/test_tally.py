@@ -7,8 +7,8 @@ from random import Random
 import msgspec
 import pytest
 
-from outagekit.cli.standing import proves_contact
-from outagekit.cli.tally import Tally
+from outagekit.cli.live.standing import proves_contact
+from outagekit.cli.live.tally import Tally
 from outagekit.events import (
     ApprovalAsked,
     ApprovalGiven,

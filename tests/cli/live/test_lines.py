@@ -11,10 +11,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from outagekit.cli import lines
-from outagekit.cli.lines import EventsView, Narrator, PlainView
+from outagekit.cli.live import lines
+from outagekit.cli.live.lines import EventsView, Narrator, PlainView
+from outagekit.cli.live.tally import Tally
 from outagekit.cli.render import Screen
-from outagekit.cli.tally import Tally
 from outagekit.errors import OutagekitError
 from outagekit.events import (
     AgreementOverridden,

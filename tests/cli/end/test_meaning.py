@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outagekit.cli.meaning import what_to_do
+from outagekit.cli.end.meaning import what_to_do
 from outagekit.events import EndState, FailureKind, RunClosed, RunPaused, StepFinished
 from outagekit.run.engine.fold import fold
 from outagekit.run.engine.state import begin

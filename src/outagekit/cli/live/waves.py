@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
-from outagekit.cli.bars import SHORT, bar, counted_line, first_that_fits, joined, label_cells
-from outagekit.cli.standing import Ends
+from outagekit.cli.live.bars import SHORT, bar, counted_line, first_that_fits, joined, label_cells
+from outagekit.cli.live.standing import Ends
 from outagekit.events import EndState, GateSum
 from outagekit.plan.waves import wave_sizes
 from outagekit.text import duration, visible_line
@@ -19,8 +19,8 @@ from outagekit.text import duration, visible_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from outagekit.cli.standing import StageCount, WaveCount
-    from outagekit.cli.tally import Tally
+    from outagekit.cli.live.standing import StageCount, WaveCount
+    from outagekit.cli.live.tally import Tally
     from outagekit.events import GateLimit
     from outagekit.plan.model import Plan
 

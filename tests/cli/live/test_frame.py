@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.frame import frame
-from outagekit.cli.tally import Tally
+from outagekit.cli.live.frame import frame
+from outagekit.cli.live.tally import Tally
 from outagekit.events import (
     ApprovalAsked,
     EndpointParked,

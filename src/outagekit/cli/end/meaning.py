@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from outagekit.cli.outcome import closed_gate, is_finished, waiting_of
+from outagekit.cli.end.outcome import closed_gate, is_finished, waiting_of
 from outagekit.events import EndState
 from outagekit.text import count, visible_line
 

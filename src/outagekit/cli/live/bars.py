@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from outagekit.cli.live.standing import ENDING, WOULD, Word
 from outagekit.cli.render import STATE_STYLE
-from outagekit.cli.standing import ENDING, WOULD, Word
 from outagekit.events import EndState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from outagekit.cli.standing import Ends
-    from outagekit.cli.tally import Tally
+    from outagekit.cli.live.standing import Ends
+    from outagekit.cli.live.tally import Tally
     from outagekit.plan.model import Plan
 
 WIDE: Final = 76

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.bars import STYLE, WIDE, ends_text, joined
 from outagekit.cli.fitting import shorten
+from outagekit.cli.live.bars import STYLE, WIDE, ends_text, joined
+from outagekit.cli.live.standing import ENDING, Ends, Word, rank_of
 from outagekit.cli.render import STATE_STYLE
-from outagekit.cli.standing import ENDING, Ends, Word, rank_of
 from outagekit.events import EndState
 from outagekit.text import count, duration, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from outagekit.cli.standing import Fold, Running, Said
-    from outagekit.cli.tally import Tally
+    from outagekit.cli.live.standing import Fold, Running, Said
+    from outagekit.cli.live.tally import Tally
 
 TIMES: Final = "\u00d7"
 """The sign between a number and what there is so many of."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from outagekit.cli.bars import first_that_fits
 from outagekit.cli.fitting import fold_line
+from outagekit.cli.live.bars import first_that_fits
+from outagekit.cli.live.waves import wave_name
 from outagekit.cli.saying import answering, short_run
-from outagekit.cli.waves import wave_name
 from outagekit.events import RunPaused
 from outagekit.playbook.model import Approve, Manual
 from outagekit.text import count, duration, fold_list, visible_line
@@ -22,8 +22,8 @@ from outagekit.text import count, duration, fold_list, visible_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from outagekit.cli.standing import Question, WaveCount
-    from outagekit.cli.tally import Tally
+    from outagekit.cli.live.standing import Question, WaveCount
+    from outagekit.cli.live.tally import Tally
     from outagekit.plan.model import Stage
 
 _ASKED: Final = "bold yellow"

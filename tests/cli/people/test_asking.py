@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from outagekit.cli.asking import Asker
-from outagekit.cli.keys import TerminalKeys, Typing
-from outagekit.cli.live import LiveView
-from outagekit.cli.questions import Questions, answer_word, required_answer
+from outagekit.cli.live.view import LiveView
+from outagekit.cli.people.asking import Asker
+from outagekit.cli.people.keys import TerminalKeys, Typing
+from outagekit.cli.people.questions import Questions, answer_word, required_answer
 from outagekit.cli.render import Screen
 from outagekit.errors import NothingMatched, UsageError
 from outagekit.events import (
@@ -543,7 +543,7 @@ import os, subprocess, sys
 terminal = os.open(sys.argv[1], os.O_RDWR)  # the first one opened controls this session
 words = '''
 import sys, time
-from outagekit.cli.keys import TerminalKeys
+from outagekit.cli.people.keys import TerminalKeys
 keys = TerminalKeys(int(sys.argv[1]))
 keys.begin()
 keys._is_ours = {ours}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from outagekit.cli.tally import Tally
-from outagekit.cli.wording import ORDINARY, URGENT, counts_text, words_of
+from outagekit.cli.live.tally import Tally
+from outagekit.cli.live.wording import ORDINARY, URGENT, counts_text, words_of
 from outagekit.errors import OutagekitError
 from outagekit.events import Record, RunClosed, RunPaused, StageOpened, WaveOpened, WavesCut
 from outagekit.text import count, printable_json, visible_line

@@ -17,9 +17,9 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
-from outagekit.cli.frame import frame
-from outagekit.cli.keys import Echo
-from outagekit.cli.tally import Tally
+from outagekit.cli.live.frame import frame
+from outagekit.cli.live.tally import Tally
+from outagekit.cli.people.keys import Echo
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
-from outagekit.cli.document import counts_document
-from outagekit.cli.ending import summary
-from outagekit.cli.onward import next_commands
+from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
+from outagekit.cli.end.document import counts_document
+from outagekit.cli.end.onward import next_commands
+from outagekit.cli.end.summary import summary
 from outagekit.cli.verdict import verdict_lines
 from outagekit.events import (
     ApprovalAsked,

@@ -1,0 +1,1 @@
+"""The screen while a run goes on: what is known becomes counts, counts become lines."""
