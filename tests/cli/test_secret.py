@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from outagekit.cli.offering import offer_commands
 from outagekit.cli.prepare import NeededSecret
 from outagekit.cli.render import Screen
+from outagekit.cli.trust.offering import offer_commands
 from outagekit.credentials import SecretRef
 from outagekit.credentials.trusted import TrustedDigests
 from outagekit.errors import StoppedByPerson

@@ -19,11 +19,11 @@ from outagekit.cli import (
     run,
     secret,
     speak,
-    trust,
     undo,
     workspace,
 )
 from outagekit.cli.command import bug
+from outagekit.cli.trust import command as trust
 from outagekit.text import visible
 
 app = typer.Typer(

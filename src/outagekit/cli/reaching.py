@@ -82,7 +82,7 @@ def trust_store(desk: Desk) -> TrustStore:
 
 def trust_in(places: Places) -> TrustStore:
     """Return the trust of a workspace or of this user; what is done to it is recorded there."""
-    from outagekit.cli.trust_log import TrustLog
+    from outagekit.cli.trust.acts import TrustLog
     from outagekit.transports.trust import TrustStore
 
     own: tuple[Path, ...] = ()
@@ -94,7 +94,7 @@ def trust_in(places: Places) -> TrustStore:
 
 def offer_adhoc_keys(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> None:
     """At a terminal, show unknown host keys of endpoints named by --host before the run."""
-    from outagekit.cli.offering import offer_keys
+    from outagekit.cli.trust.offering import offer_keys
 
     named = [endpoint for endpoint in endpoints if endpoint.client == "adhoc"]
     if named and desk.screen.interactive:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from outagekit.cli.options import Pace, Shown, Streamed
     from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
-    from outagekit.cli.trusted import Machines
+    from outagekit.cli.trust.beliefs import Machines
     from outagekit.events import Record, RunId
     from outagekit.log.subscribers import OnRecords
     from outagekit.plan.model import Plan
@@ -92,7 +92,7 @@ def _seen(  # noqa: PLR0917  (what a run is seen with)
 ) -> Iterator[_Seen]:
     from outagekit.cli.live.lines import EventsView
     from outagekit.cli.people.asking import Asker
-    from outagekit.cli.trusted import Machines
+    from outagekit.cli.trust.beliefs import Machines
 
     screen, settings = desk.screen, desk.places.settings
     stream = EventsView(screen) if streamed.events and not screen.json else None

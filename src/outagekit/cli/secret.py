@@ -56,7 +56,6 @@ def resolve(
 
     A command that gives a secret is shown whole and asked about once on each machine.
     """
-    from outagekit.cli.offering import offer_commands
     from outagekit.cli.prepare import (
         choose_endpoints,
         credentials_of,
@@ -64,6 +63,7 @@ def resolve(
         open_desk,
         trusted_commands,
     )
+    from outagekit.cli.trust.offering import offer_commands
 
     screen = shown.screen()
     desk = open_desk(screen, where, stored.state_dir)

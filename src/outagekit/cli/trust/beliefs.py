@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from outagekit.cli.fitting import fold_line
-from outagekit.cli.offering import by_client, is_folded
-from outagekit.cli.shown_keys import Found, change_lines, fitted
+from outagekit.cli.trust.offering import by_client, is_folded
+from outagekit.cli.trust.shown_keys import Found, change_lines, fitted
 from outagekit.errors import NothingMatched, OutagekitError, StoppedByPerson
 from outagekit.events import EndpointKeyTrusted
 from outagekit.text import closest, count, fold_list, visible_line
@@ -120,7 +120,7 @@ def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
     import msgspec
 
     from outagekit.cli.live.lines import Narrator
-    from outagekit.cli.trust_log import TrustLog
+    from outagekit.cli.trust.acts import TrustLog
     from outagekit.transports.trust import TrustStore
 
     log = TrustLog(folder)

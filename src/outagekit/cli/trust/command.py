@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from outagekit.cli.prepare import Desk
     from outagekit.cli.render import Screen
-    from outagekit.cli.shown_keys import Found
+    from outagekit.cli.trust.shown_keys import Found
     from outagekit.credentials import Vault
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
@@ -71,7 +71,7 @@ def add(
 
     Jump hosts on the way come first. Exits with 4 if some endpoints showed no key.
     """
-    from outagekit.cli.offering import offer_keys
+    from outagekit.cli.trust.offering import offer_keys
 
     _require_somebody(shown.screen(), yes=yes)
     with _open(where, stored, shown, selector, asking=source is None) as table:
@@ -89,7 +89,7 @@ def add(
 def list_(stored: Stored, shown: Shown, client: _Client = None) -> None:
     """List every host key and machine id that is believed, and what is odd about them."""
     from outagekit.cli.places import find_places
-    from outagekit.cli.trusted import show_trusted
+    from outagekit.cli.trust.beliefs import show_trusted
     from outagekit.transports.trust import TrustStore
 
     show_trusted(shown.screen(), TrustStore(find_places(stored.state_dir).trust), client or ())
@@ -103,7 +103,7 @@ def log(stored: Stored, shown: Shown, client: _Client = None) -> None:
     The log is checked as it is read; `outagekit log verify` on its folder proves it whole.
     """
     from outagekit.cli.places import find_places
-    from outagekit.cli.trusted import show_acts
+    from outagekit.cli.trust.beliefs import show_acts
 
     show_acts(shown.screen(), find_places(stored.state_dir).trust, client or ())
 
@@ -125,7 +125,7 @@ def replace(
 
     Needs a reason, which is recorded with both keys before anything is changed.
     """
-    from outagekit.cli.looking import looked_at
+    from outagekit.cli.trust.looking import looked_at
 
     because = _reason(shown.screen(), because, "Why did the key change?", yes=yes)
     with _open(where, stored, shown, selector, asking=source is None) as table:
@@ -159,7 +159,7 @@ def remove(
 
     Asks no endpoint. Needs a reason, which is recorded before anything is changed.
     """
-    from outagekit.cli.looking import former_of
+    from outagekit.cli.trust.looking import former_of
 
     if name:
         _remove_names(where, stored, shown, name, because, yes=yes)
@@ -258,8 +258,8 @@ def _reason(screen: Screen, because: str | None, question: str, *, yes: bool) ->
 
 
 def _replace(table: _Table, found: Sequence[Found], because: str, *, yes: bool) -> None:
-    from outagekit.cli.offering import show_found
-    from outagekit.cli.trusted import confirm_change, replaced
+    from outagekit.cli.trust.beliefs import confirm_change, replaced
+    from outagekit.cli.trust.offering import show_found
 
     screen, store = table.desk.screen, table.access.trust
     changing = [each for each in map(_settled, found) if _is_changing(each)]
@@ -291,7 +291,7 @@ def _settled(found: Found) -> Found:
 def _remove(
     screen: Screen, store: TrustStore, found: Sequence[Found], because: str, *, yes: bool
 ) -> None:
-    from outagekit.cli.trusted import confirm_change, removed
+    from outagekit.cli.trust.beliefs import confirm_change, removed
 
     going = [each for each in found if each.former or each.machine_id]
     if not going:
@@ -313,7 +313,7 @@ def _remove_names(
 ) -> None:
     from outagekit.cli.places import find_places
     from outagekit.cli.reaching import trust_in
-    from outagekit.cli.trusted import former_by_name
+    from outagekit.cli.trust.beliefs import former_by_name
 
     if not where.client or len(where.client) != 1:
         raise UsageError("--name needs the one client it belongs to: add -c CLIENT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from outagekit.cli.shown_keys import Found
+from outagekit.cli.trust.shown_keys import Found
 from outagekit.errors import OutagekitError
 from outagekit.text import count, fold_list
 

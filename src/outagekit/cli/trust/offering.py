@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from outagekit.cli.shown_keys import (
+from outagekit.cli.trust.shown_keys import (
     FEW,
     Found,
     failure_lines,
@@ -130,7 +130,7 @@ def _offer(
     yes: bool,
     source: Path | None,
 ) -> None:
-    from outagekit.cli.looking import looked_at
+    from outagekit.cli.trust.looking import looked_at
 
     found = looked_at(screen, access, asked, source=source)
     offered.failed += [each for each in found if each.failure is not None]

@@ -7,9 +7,9 @@ import io
 
 import pytest
 
-from outagekit.cli.offering import is_folded, show_found
 from outagekit.cli.render import Screen
-from outagekit.cli.shown_keys import (
+from outagekit.cli.trust.offering import is_folded, show_found
+from outagekit.cli.trust.shown_keys import (
     FEW,
     Found,
     change_lines,
