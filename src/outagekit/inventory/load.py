@@ -16,6 +16,7 @@ from outagekit.errors import InvalidInput, Problem
 from outagekit.inventory.foreign.program import refuse_untrusted
 from outagekit.inventory.foreign.reading import (
     is_ansible_yaml,
+    is_folder,
     origin_of,
     read_foreign,
     source_of,
@@ -157,7 +158,7 @@ class _Reading:
 
 def _files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             yield path
             continue
         try:

@@ -370,3 +370,14 @@ def test_no_text_breaks_the_reader(tmp_path_factory, text, name):
     path = tmp_path_factory.mktemp("any") / name
     path.write_text(text)
     inspect([path])
+
+
+@posix
+@pytest.mark.parametrize("name", ["hosts", "a.yaml", "a.csv", "a.ini"])
+def test_a_pipe_in_place_of_a_file_does_not_hold_anybody_up(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert inspect([tmp_path / name]).faults
+
+
+def test_a_path_that_cannot_be_is_a_fault():
+    assert inspect([Path("\0"), Path("x" * 5000)]).faults

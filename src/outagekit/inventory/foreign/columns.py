@@ -105,7 +105,7 @@ def find_columns(
     if "name" not in at:
         headers = fold_list((shown(cell) for cell in header.cells if cell), limit=12)
         message = f"no column is known to hold names; there are {headers}"
-        findings.fault(place, message, "say which one does: --map name=HEADER")
+        findings.fault(place, message, "import it with --map name=HEADER")
         return None
     return Columns(at, tuple(guessed)) if findings.faults == before else None
 

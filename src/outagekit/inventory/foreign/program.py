@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from outagekit.credentials.sources import at_once
 from outagekit.errors import InvalidInput, Refused
 from outagekit.inventory.foreign.findings import LIMIT_BYTES
 from outagekit.inventory.ownership import refuse_foreign
@@ -39,12 +40,14 @@ Permit = Callable[["Path", str], None]
 
 def is_program(path: Path) -> bool:
     """Return whether a file is meant to be run: it may be, and it looks like a program."""
-    if sys.platform == "win32":
-        return path.suffix.lower() in _WINDOWS
     try:
-        with path.open("rb") as file:
-            return os.access(path, os.X_OK) and file.read(4).startswith(_MAGIC)
-    except OSError:
+        if not path.is_file() or not os.access(path, os.X_OK):
+            return False
+        if sys.platform == "win32":
+            return path.suffix.lower() in _WINDOWS
+        with open(path, "rb", opener=at_once) as file:
+            return file.read(4).startswith(_MAGIC)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return False
 
 

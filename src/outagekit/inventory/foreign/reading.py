@@ -67,12 +67,20 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; what cannot be a path is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def origin_of(path: Path) -> Origin:
     """Return which tool a file or folder is from; one that cannot be read counts as ours.
 
     Files of ours say `outagekit: 1`. A folder is Ansible's if it holds what only theirs do.
     """
-    if path.is_dir():
+    if is_folder(path):
         return "ansible" if _is_of_ansible(path) else "ours"
     suffix = path.suffix.lower()
     if suffix in _TABLES:

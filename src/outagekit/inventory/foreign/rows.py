@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -122,13 +123,13 @@ class _Reading(NamedTuple):
         text = self._cell("os")
         if not text:
             if self.wishes.os is None:
-                hint = "say what it is where nothing does: --os linux"
+                hint = "import it with --os linux"
                 self._fault("os", f"the system of {shown(self._cell('name'))} is missing", hint)
             return self.wishes.os
         said = self.wishes.os_values.get(text.casefold())
         system = said or system_of(text)
         if system is None and not is_other(text):
-            hint = f'say what it is: --os "{text}=linux"'
+            hint = f"import it with --os {shlex.quote(f'{text}=linux')}"
             self._fault("os", f"{shown(text)} is no system that is known", hint)
         if system is not None and not said and text.casefold() != system:
             notes.append("os: made out from the words of the table for {}")
@@ -165,7 +166,7 @@ class _Reading(NamedTuple):
         user = self._cell("user") or self.wishes.user
         if not user:
             if key:
-                self._fault("key", "the key has no user", "name one: --user NAME")
+                self._fault("key", "the key has no user", "import it with --user NAME")
             return None
         passwords, sudo = self.wishes.passwords, self.wishes.sudo_passwords
         password = passwords.get(user) or passwords.get("")

@@ -17,12 +17,12 @@ from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
 from outagekit.redaction import Secret
-from outagekit.text import fold_list
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.logins import SharedPassword
 from outagekit.transports.protocol import Failure
 from outagekit.transports.ssh.bridge import bridged
 from outagekit.transports.ssh.forwarding import Forwarder, Refused
+from outagekit.transports.ssh.host_keys import judge
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.route import Server
 from outagekit.transports.ssh.session import shake_hands
@@ -127,7 +127,16 @@ def _entered(
     place = f"the jump host {server.place}"
     failure = shake_hands(session, place, asker.deadlines, asker.stop)
     if failure is None:
-        failure = _judged(session.server_key, known, server, asker)
+        failure = judge(
+            session.server_key,
+            known,
+            trust=asker.trust,
+            client=asker.client,
+            server=server,
+            place=f"the jump host {server.place}",
+            words=_words_for(asker),
+            of="--jump ",
+        )
     if failure is not None:
         return failure
     failure = _logged_in(session, server, asker, secrets)
@@ -155,35 +164,6 @@ def _logged_in(
         shared_by=shared_by,
         timeout_s=asker.deadlines.auth_s,
     )
-
-
-def _judged(
-    offered: HostKey, known: tuple[HostKey, ...], server: Server, asker: Asker
-) -> Failure | None:
-    if offered in known:
-        return None
-    place = f"the jump host {server.place}"
-    try:
-        never = asker.trust.revoked_keys(*filed_under(asker.client, server))
-    except OutagekitError as fault:
-        return Failure(FailureKind.LOCAL_IO, fault.message)
-    if offered in never:
-        return Failure(FailureKind.HOST_KEY, f"the host key of {place} is revoked: {offered}")
-    shown = f"{offered.type} {offered.fingerprint}"
-    if not known:
-        detail = (
-            f"the host key of {place} is not trusted yet for {asker.client}: it is {shown};"
-            f" compare it with the machine's own, then: outagekit trust add {_words_for(asker)}"
-        )
-        return Failure(FailureKind.HOST_KEY, detail)
-    trusted = fold_list([f"{key.type} {key.fingerprint}" for key in known], 3)
-    detail = (
-        f"the host key of {place} is {shown}, but trusted for {asker.client} is {trusted}: somebody"
-        " may stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
-        f" (then: outagekit trust replace --jump {_words_for(asker)})"
-        f" (then: outagekit trust replace --jump {asker.endpoint.id})"
-    )
-    return Failure(FailureKind.HOST_KEY, detail)
 
 
 def _words_for(asker: Asker) -> str:

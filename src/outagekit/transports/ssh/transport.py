@@ -30,7 +30,6 @@ even if the server never said that it took it.
 
 from __future__ import annotations
 
-import shlex
 import socket
 import threading
 import time
@@ -46,10 +45,9 @@ import paramiko
 from outagekit.credentials import SecretRef
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
-from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
 from outagekit.redaction import Redactor, Secret
-from outagekit.text import fold_list, visible_line
+from outagekit.text import visible_line
 from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
 from outagekit.transports.known_hosts import HostKey
@@ -69,6 +67,7 @@ from outagekit.transports.protocol import (
 from outagekit.transports.ssh.become import Sudoer, Taken, not_root, sudoer_of, take_as_root
 from outagekit.transports.ssh.command import Running, follow
 from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
+from outagekit.transports.ssh.host_keys import judge, words_for
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
 from outagekit.transports.ssh.sudo import SFTP_SERVER
@@ -215,8 +214,7 @@ class SshTransport:
         if stopped is not None:
             return stopped
         try:
-            filed = filed_under(endpoint.client, server)
-            known, bad = access.trust.known_keys(*filed), access.trust.revoked_keys(*filed)
+            known = access.trust.known_keys(*filed_under(endpoint.client, server))
         except OutagekitError as fault:
             return Failure(FailureKind.LOCAL_IO, fault.message)
         line = access.lines.connect(self._route, access.asker(endpoint, self._stop))
@@ -231,7 +229,15 @@ class SshTransport:
         self._session = session
         if self._stop.is_set():
             return Failure(FailureKind.LOST, "the connection was aborted")
-        failure = _judged(session.server_key, known, bad, self._target)
+        failure = judge(
+            session.server_key,
+            known,
+            trust=access.trust,
+            client=endpoint.client,
+            server=server,
+            place=endpoint.address,
+            words=words_for(endpoint, self._target.credential),
+        )
         failure = failure or self._logged_in(session, line)
         return failure or self._identified(session)
 
@@ -289,7 +295,7 @@ class SshTransport:
                 f"{endpoint.address} is not {endpoint.id}: it has machine id"
                 f" {found.machine_id or '(none)'}, known is {pinned}; a VPN may lead elsewhere, or"
                 " the machine was rebuilt"
-                f" (then: outagekit trust replace {_words_for(self._target)})"
+                f" (then: outagekit trust replace {words_for(endpoint, self._target.credential)})"
             )
             return Failure(FailureKind.WRONG_MACHINE, detail)
         first = not before and bool(found.machine_id)
@@ -357,41 +363,6 @@ class SshTransport:
         if len(detail) > _LONGEST_DETAIL:
             detail = f"{detail[:_LONGEST_DETAIL]}…"
         return replace(result, detail=detail)
-
-
-def _judged(
-    offered: HostKey, known: tuple[HostKey, ...], never: frozenset[HostKey], target: Target
-) -> Failure | None:
-    if offered in known:
-        return None
-    if offered in never:
-        return Failure(FailureKind.HOST_KEY, f"the host key {offered} is revoked")
-    endpoint, words = target.endpoint, _words_for(target)
-    shown = f"{offered.type} {offered.fingerprint}"
-    if not known:
-        detail = (
-            f"the host key of {endpoint.address} is not trusted yet: it is {shown};"
-            f" compare it with the machine's own, then: outagekit trust add {words}"
-        )
-        return Failure(FailureKind.HOST_KEY, detail)
-    trusted = fold_list([f"{key.type} {key.fingerprint}" for key in known], 3)
-    detail = (
-        f"the host key of {endpoint.address} is {shown}, but trusted is {trusted}: somebody may"
-        " stand in between, a VPN may lead elsewhere, or the machine was rebuilt"
-        f" (then: outagekit trust replace {words})"
-    )
-    return Failure(FailureKind.HOST_KEY, detail)
-
-
-def _words_for(target: Target) -> str:
-    """Return what chooses an endpoint on a command line; one without an inventory needs it all."""
-    endpoint, credential = target.endpoint, target.credential
-    if endpoint.client != ADHOC or credential is None:
-        return endpoint.id
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    port = f":{endpoint.port}" if endpoint.port is not None else ""
-    login = shlex.quote(visible_line(f"{credential.user}@{address}{port}"))
-    return f"--host {login} --os {endpoint.os}"
 
 
 def _refusal(fault: Exception) -> str:

@@ -113,7 +113,9 @@ class _Machine:
         if connection in _WINDOWS or shell in {"powershell", "cmd"}:
             return "windows"
         if self._wishes.os is None:
-            self._notes.append("os: taken as linux for {}, as nothing says it; --os says otherwise")
+            self._notes.append(
+                "os: taken as linux for {}, as nothing says it; import --os says otherwise"
+            )
         return self._wishes.os or "linux"
 
     def _address(self, findings: Findings) -> str:
@@ -159,12 +161,14 @@ class _Machine:
         )
         if user is None:
             if password or login.sudo:
-                self._notes.append("credential: none for {}, as no user is named; --user names one")
+                self._notes.append(
+                    "credential: none for {}, as no user is named; import --user names one"
+                )
             return None
         if system == "windows" and password is None:
             self._notes.append(
                 "credential: none for {} with windows, as no password is named;"
-                " --password USER=keyring:NAME names one"
+                " import --password USER=keyring:NAME names one"
             )
             return None
         if key is None and password is None:
@@ -176,7 +180,7 @@ class _Machine:
         if user is None and key is not None and not findings.faults:
             user = _own_name()
             self._notes.append(
-                f"user: your own login name, {_braced(user)}, for {{}}; --user names another"
+                f"user: your own login name, {_braced(user)}, for {{}}; import --user names another"
             )
         return user or None
 
