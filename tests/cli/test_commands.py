@@ -452,11 +452,11 @@ def test_a_secret_too_short_to_be_hidden_everywhere_is_warned_of(call, lab, monk
 
 def test_what_is_not_executed_yet_is_refused_by_plan_not_ignored(call, lab):
     Path("playbooks/later.yaml").write_text(
-        "outagekit: 1\ntitle: Later\ntargets: all\nsteps:\n  - {id: again, sh: id, as: root}\n"
+        "outagekit: 1\ntitle: Later\ntargets: all\nsteps:\n  - {id: tell, notify: {to: all}}\n"
     )
     called = call("plan", "later", "--all-clients")
     assert called.code == 8
-    assert "as: root" in called.err
+    assert "notify" in called.err
     assert "not executed yet" in called.err
     assert call("check", "playbooks/later.yaml").code == 0
 
