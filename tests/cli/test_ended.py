@@ -176,7 +176,7 @@ def test_a_question_that_waits_is_told_and_resume_asks_it(tmp_path):
 
     ran = Ran(plan_of([read("look"), step("mend", undo="x")], on=5), tmp_path, answer)
     lines = told(ran)
-    assert lines[1] == "2 questions wait for a person. 3 of 5 endpoints came to the end."
+    assert lines[1] == "2 questions wait for a person. 3 of 5 endpoints came to the end so far."
     assert "  2  not finished  2 waiting for a person" in lines
     at = lines.index("Waiting for a person: 2 questions")
     assert lines[at + 1].startswith("  doubt-mend@acme/pos-02: mend on acme/pos-02: ")

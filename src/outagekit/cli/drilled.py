@@ -37,7 +37,7 @@ def run_drill(
     from outagekit.cli.end.document import counts_document
     from outagekit.cli.end.onward import playbook_words
     from outagekit.cli.end.summary import summary
-    from outagekit.cli.running import resume_run, run_plan, verdict_text
+    from outagekit.cli.running import resume_run, run_plan, said_of, verdict_text
     from outagekit.lab.rehearsal import rehearse
     from outagekit.run.replay import recorded
     from outagekit.transports.open import transport_for
@@ -60,15 +60,21 @@ def run_drill(
         attended=desk.screen.interactive,
     )
     verdict = verdict_text(over.folder)
+    said = said_of(over)
     log_path = over.folder / "log.jsonl"
     score = score_of(fleet, plan, over.ending.state)
     if shown.json:
-        document = counts_document(over.ending, plan, over.run, log_path=log_path)
+        document = counts_document(
+            over.ending, plan, over.run, log_path=log_path, said=said
+        )
         desk.screen.document({**document, "score": score_document(score), "seed": seed})
     # A gate that closes ends nothing that was rehearsed: whom it kept back is not judged.
     stopped = over.ending.why if over.ending.exit_code != _GATE else ""
     tell = desk.screen.note if score.passed and not over.ending.why else desk.screen.say
-    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict, drill=True))
+    ending = summary(
+        over.ending, plan, over.run, log_path=log_path, verdict=verdict, said=said, drill=True
+    )
+    tell(ending)
     if stopped:
         desk.screen.say("the drill was stopped, so there is no score")
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SHOWN_ENDPOINTS: Final = 20
 _SHOWN_STEPS: Final = 10
 _SHOWN_WAVES: Final = 6
+_SHOWN_JUMPS: Final = 6
 _HEADERS: Final = ("stage", "step", "risk", "needs", "at most", "check", "verify", "undo")
 _NARROW: Final = 76
 """Columns below which the table of steps has no room."""
@@ -114,6 +115,7 @@ def _line(row: StepRow) -> str:
 def _below_the_steps(plan: Plan, summary: Summary) -> Iterator[str]:
     yield from _spreading(plan, summary)
     yield from _becoming_root(summary)
+    yield from _through_jump_hosts(summary)
     yield from _asking(plan)
     yield from _taking_back(summary)
     yield from _refused(plan)
@@ -124,6 +126,16 @@ def _becoming_root(summary: Summary) -> Iterator[str]:
 
     if summary.by_sudo:
         yield f"changes run as root by sudo on {count(summary.by_sudo, 'endpoint')}"
+
+
+def _through_jump_hosts(summary: Summary) -> Iterator[str]:
+    from outagekit.text import count
+
+    jumps = list(summary.by_jump.items())
+    for jump, number in jumps[:_SHOWN_JUMPS]:
+        yield f"through the jump host {jump}: {count(number, 'endpoint')}"
+    if len(jumps) > _SHOWN_JUMPS:
+        yield f"through {len(jumps) - _SHOWN_JUMPS} more jump hosts: see --json"
 
 
 def _asking(plan: Plan) -> Iterator[str]:

@@ -17,6 +17,7 @@ from outagekit.run.executing.lanes import LaneLimits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from outagekit.cli.end.said import Said
     from outagekit.cli.live.lines import EventsView, PlainView
     from outagekit.cli.live.view import LiveView
     from outagekit.cli.options import Pace, Shown, Streamed
@@ -160,14 +161,26 @@ def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     from outagekit.cli.end.summary import summary
 
     verdict = verdict_text(over.folder)
+    said = said_of(over)
     log_path = over.folder / "log.jsonl"
     if shown.json:
-        desk.screen.document(counts_document(over.ending, plan, over.run, log_path=log_path))
+        desk.screen.document(
+            counts_document(over.ending, plan, over.run, log_path=log_path, said=said)
+        )
     tell = desk.screen.say if over.ending.exit_code else desk.screen.note
-    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict))
+    tell(summary(over.ending, plan, over.run, log_path=log_path, verdict=verdict, said=said))
     desk.screen.next(next_commands(over.ending, plan))
     if over.ending.exit_code:
         raise typer.Exit(over.ending.exit_code)
+
+
+def said_of(over: Conducted) -> tuple[Said, ...]:
+    """Return what steps of a run said for people, over all its process lives."""
+    from outagekit.cli.end.said import said_in, speaking
+    from outagekit.log.reader import read_records
+
+    state = over.ending.state
+    return said_in(read_records(over.folder), state) if speaking(state.plan) else ()
 
 
 def verdict_text(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -20,7 +21,7 @@ from outagekit.plan.foreseen import ForeseenStage, foreseen_stages, stop_words
 from outagekit.plan.model import Override, Plan, Refusal, Stage
 from outagekit.plan.spread import survey_of
 from outagekit.playbook.model import Once, Phase, Retry, Risk, Rollout, Step
-from outagekit.text import count, fold_list, visible_line
+from outagekit.text import count, duration, fold_list, visible_line
 
 SHORT: Final = 12
 """Hexadecimal digits of the digest that a person is shown."""
@@ -87,6 +88,8 @@ class Summary(Value, frozen=True):
     apart: tuple[EndpointId, ...]
     by_sudo: int
     """On how many endpoints a changing step becomes root by sudo."""
+    by_jump: dict[str, int]
+    """Jump host that a site names -> how many endpoints are reached through it."""
     pounce: tuple[StepId, ...]
     dry_run: bool
     undo_on_failure: bool
@@ -117,6 +120,7 @@ def summarise(plan: Plan) -> Summary:
         leading=plan.first,
         apart=plan.apart,
         by_sudo=len(by_sudo(plan)),
+        by_jump=_by_jump(plan),
         pounce=plan.pounce,
         dry_run=plan.dry_run,
         undo_on_failure=plan.undo_on_failure,
@@ -140,6 +144,7 @@ def confirmation(plan: Plan, *, now: datetime) -> Confirmation | None:
         _named("Destructive, no undo", (s for s in destructive if s.undo is None)),
         _named("Destructive, with undo", (s for s in destructive if s.undo is not None)),
         *_beginning(plan),
+        *_on_the_way(plan),
         _taken_back(plan),
     ]
     expected = str(number) if destructive else "y"
@@ -158,6 +163,24 @@ def _beginning(plan: Plan) -> tuple[str, ...]:
         f"First: {fold_list(first, 1 if len(first) > _SHOWN_FIRST else _SHOWN_FIRST)}.",
         f"Stops there at: {stops}." if stops else "Nothing stops it there.",
     )
+
+
+def _on_the_way(plan: Plan) -> tuple[str, ...]:
+    """Return under which account, by which way and how slowly it happens, where that is special."""
+    root, jumps, bake_s = len(by_sudo(plan)), _by_jump(plan), plan.rollout.bake_s
+    on = "" if root == len(plan.endpoints) else f" on {root}"
+    through = fold_list(f"{jump} ({number})" for jump, number in jumps.items())
+    watched = bool(bake_s) and bool(foreseen_stages(plan))
+    return (
+        f"As root by sudo{on}." if root else "",
+        f"Through {count(len(jumps), 'jump host')}: {through}." if jumps else "",
+        f"After each wave it waits {duration(bake_s)} and verifies again." if watched else "",
+    )
+
+
+def _by_jump(plan: Plan) -> dict[str, int]:
+    sites = (plan.site_of(endpoint) for endpoint in plan.endpoints)
+    return dict(Counter(site.jump for site in sites if site is not None and site.jump))
 
 
 def _taken_back(plan: Plan) -> str:

@@ -209,7 +209,7 @@ def test_a_stopped_run_calls_nothing_done_that_is_not():
     events = [*whole(plan)[:2], began, done]
     ending = ended(plan, *events, code=6, why="Ctrl-C")
     lines = text_of(ending, plan)
-    assert lines[1] == "Stopped by Ctrl-C. 1 of 3 endpoints is as wanted."
+    assert lines[1] == "Stopped by Ctrl-C. 1 of 3 endpoints is as wanted so far."
     assert "  2  not finished  1 not begun, 1 not changed yet" in lines
     document = counts_document(ending, plan, RUN, log_path=LOG)
     assert document["unfinished"] == 2

@@ -14,19 +14,24 @@ from outagekit.cli.end.outcome import (
 from outagekit.events import EndState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from outagekit.cli.end.said import Said
     from outagekit.events import RunId
     from outagekit.plan.model import Plan
     from outagekit.run.engine.state import Progress, State, StepEnd
     from outagekit.run.surroundings import Ending
 
 
-def counts_document(ending: Ending, plan: Plan, run: RunId, *, log_path: Path) -> dict[str, Any]:
+def counts_document(
+    ending: Ending, plan: Plan, run: RunId, *, log_path: Path, said: Iterable[Said] = ()
+) -> dict[str, Any]:
     """Return how a run ended for `--json`.
 
     `counts` has every end state, also those nobody is in; an endpoint that never came to its end
     is `finished: false`, its `state` is that of the steps it did, and `waiting` says for what.
+    `said` has every text that steps said for people, with who said it.
     """
     state = ending.state
     counts = state.counts()
@@ -57,6 +62,7 @@ def counts_document(ending: Ending, plan: Plan, run: RunId, *, log_path: Path) -
             for step, end in p.ends.items()
             if end.undone
         ],
+        "said": [each.document for each in said],
         "endpoints": [_endpoint(each, plan) for each in progress],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from rich.text import Text
 from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
 from outagekit.cli.end.meaning import what_to_do
 from outagekit.cli.end.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
+from outagekit.cli.end.said import said_lines
 from outagekit.cli.end.sections import (
     gate_lines,
     names_text,
@@ -31,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from outagekit.cli.end.said import Said
     from outagekit.events import RunId, StepId
     from outagekit.plan.model import Plan
-    from outagekit.run.engine.state import Progress, StepEnd
+    from outagekit.run.engine.state import Progress, State, StepEnd
     from outagekit.run.surroundings import Ending
 
 _MEANING: Final[dict[EndState, str]] = {
@@ -56,13 +59,21 @@ _FORESEEN: Final = {
     "would change": ("its check is not true", STATE_STYLE[EndState.CHANGED]),
     "cannot check": ("a changing step of it has no check", "yellow"),
 }
-_WAITING: Final[tuple[tuple[Waiting, str], ...]] = (
-    ("not begun", "not begun"),
-    ("not changed", "not changed yet"),
-    ("half way", "half way"),
-    ("in the waiting room", "in the waiting room"),
-    ("for a person", "waiting for a person"),
-    ("in doubt", "in doubt"),
+_CHANGED_SO_FAR: Final = "changed, with steps to come"
+_TO_VERIFY: Final = "changed, not verified again yet"
+_WAITING_WORDS: Final[dict[Waiting, str]] = {
+    "not changed": "not changed yet",
+    "for a person": "waiting for a person",
+}
+_WAITING: Final = (
+    "not begun",
+    "not changed yet",
+    "half way",
+    _CHANGED_SO_FAR,
+    _TO_VERIFY,
+    "in the waiting room",
+    "waiting for a person",
+    "in doubt",
 )
 _INTERRUPTED: Final = re.compile(r"\S+( twice)?")
 """Why of a run that was stopped at its own terminal: `Ctrl-C`, `SIGTERM twice`."""
@@ -105,13 +116,14 @@ def summary(
     *,
     log_path: Path,
     verdict: str = "",
+    said: Sequence[Said] = (),
     drill: bool = False,
 ) -> tuple[Text, ...]:
     """Return the lines that say how a run ended: the sentence, the counts, what is not fixed.
 
     Where it stopped comes before what went wrong, and that before what happened on the way.
-    `verdict` is what verifying the log gave, as one line; a `drill` cannot be resumed. Lines may
-    be longer than a terminal; those with `no_wrap` are meant to be copied.
+    `verdict` is what verifying the log gave, as one line; `said` is what steps said for people;
+    a `drill` cannot be resumed. Lines may be longer than a terminal; those with `no_wrap` are meant to be copied.
     """
     state = ending.state
     progress = list(state.progress.values())
@@ -128,6 +140,7 @@ def summary(
         *skipped_lines(state),
         *way_lines(state),
         *_unproved(plan, progress),
+        *said_lines(said, plan),
         Text(),
         Text.assemble(("run  ", "dim"), visible_line(run), no_wrap=True),
         Text.assemble(("log  ", "dim"), visible_line(str(log_path)), no_wrap=True),
@@ -139,6 +152,9 @@ def _sentence(ending: Ending, plan: Plan, progress: Sequence[Progress]) -> Text:
     good = sum(is_good(each, plan) for each in progress)
     every = good == len(progress)
     what = _foretold(progress) if plan.dry_run else _reached(plan, progress, good)
+    if ending.why and not plan.dry_run and not all(is_finished(each, plan) for each in progress):
+        what = _reached_so_far(ending.state, progress, good)
+        what = f"{what[:1].lower()}{what[1:]}" if plan.undoes else what
     parts = [_why(ending), f"Undo of {visible_line(plan.undoes)}:" if plan.undoes else "", what]
     return Text(" ".join(filter(None, parts)), "bold green" if every else "bold")
 
@@ -170,6 +186,24 @@ def _reached(plan: Plan, progress: Sequence[Progress], good: int) -> str:
     return f"{who} {wanted if plan.changes else 'answered'}."
 
 
+def _reached_so_far(state: State, progress: Sequence[Progress], good: int) -> str:
+    """Return how far a run came that has not come to its end, and which stages are left."""
+    plan, total = state.plan, len(progress)
+    at = f"None of {count(total, 'endpoint')} is" if total > 1 else "The endpoint is not"
+    reached = f"{at} at its end yet"
+    if good:
+        be = "is" if good == 1 else "are"
+        proved = plan.changes and not _blind(plan, progress)
+        wanted = f"{be} as wanted" if proved else "came to the end"
+        reached = f"{good} of {count(total, 'endpoint')} {wanted} so far"
+    number = state.stage.number if state.stage is not None else 0
+    later = [stage.phase for stage in plan.stages[number:]]
+    if not number or not later:
+        return f"{reached}."
+    ahead = [f"the rest of {plan.stages[number - 1].phase}", *later]
+    return f"{reached}; to come: {fold_list(ahead)}."
+
+
 def _foretold(progress: Sequence[Progress]) -> str:
     found = Counter(foreseen_of(each) for each in progress)
     would = f"would change {found['would change']} of {count(len(progress), 'endpoint')}"
@@ -179,10 +213,10 @@ def _foretold(progress: Sequence[Progress]) -> str:
 
 def _counts(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
     rows = _rows(plan, [each for each in progress if is_finished(each, plan)])
-    waiting = Counter(waiting_of(each, plan) for each in progress)
-    parts = [f"{waiting[kind]} {words}" for kind, words in _WAITING if waiting[kind]]
+    waiting = Counter(map(_waiting_words, progress, repeat(plan)))
+    number = sum(number for words, number in waiting.items() if words)
+    parts = [f"{waiting[words]} {words}" for words in _WAITING if waiting[words]]
     if parts:
-        number = sum(waiting[kind] for kind, _ in _WAITING)
         rows.append(("not finished", number, ", ".join(parts), "yellow"))
     words = max((len(word) for word, *_ in rows), default=0)
     digits = max((len(str(number)) for _, number, *_ in rows), default=0)
@@ -190,6 +224,15 @@ def _counts(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
         row = Text(f"  {number:>{digits}}  ")
         row.append(f"{word:<{words}}", style)
         yield row.append(f"  {meaning}", "dim")
+
+
+def _waiting_words(progress: Progress, plan: Plan) -> str:
+    """Return what keeps an endpoint from its end, in words of `_WAITING`; empty if nothing."""
+    waits = waiting_of(progress, plan)
+    changed = any(e.state is EndState.CHANGED and not e.undone for e in progress.ends.values())
+    if waits == "half way" and changed:
+        return _CHANGED_SO_FAR if progress.position < len(plan.steps) else _TO_VERIFY
+    return _WAITING_WORDS.get(waits, waits)
 
 
 def _rows(plan: Plan, finished: Sequence[Progress]) -> list[_Row]:
