@@ -5,6 +5,8 @@ import html
 import json
 import logging
 import shlex
+import shutil
+import subprocess
 from itertools import pairwise
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape, quoteattr
@@ -296,3 +298,22 @@ def test_a_log_record_that_does_not_fit_its_arguments_is_still_cleaned():
     logger, lines = handler_with(Redactor([Secret("x", "hunter22")]))
     logger.warning("hunter22 %d", "seven")
     assert lines == ["[secret x] %d (its arguments do not fit)"]
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("secret", [VALUE, "~p{q}#[r]*?!", "#a,b;(c)|^d", "t\tab\x1b'é&"])
+def test_what_bash_makes_of_a_secret_in_a_trace_or_by_printf_is_hidden(secret, locale):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    script = 'printf "%q %s\\n" "$1" "${1@Q}"; set -x; : "$1"'
+    said = subprocess.run(
+        [bash, "-c", script, "bash", secret],
+        env={"LC_ALL": locale},
+        capture_output=True,
+        check=True,
+    )
+    shown = Redactor([Secret("admin", secret)]).clean((said.stdout + said.stderr).decode())
+    assert shown.count("[secret admin]") == 3
+    left = shown.replace("[secret admin]", "")
+    assert not any(piece in left for piece in (secret[:3], secret[-3:])), shown

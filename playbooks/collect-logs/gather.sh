@@ -42,7 +42,13 @@ if ! mkdir -m 700 "$place" 2>/dev/null; then
   rm -rf -- "$place"
   mkdir -m 700 "$place"
 fi
-printf '%s\n' "$OK_RUN" >"$place/run"
+# Without this line nobody could tell later whose folder it is.
+if ! printf '%s\n' "$OK_RUN" >"$place/run"; then
+  rm -rf -- "$place"
+  rmdir "$base" 2>/dev/null || :
+  echo "nothing can be written in $base" >&2
+  exit 1
+fi
 
 most=$((OK_MAX_MIB * 1048576))
 left=$(df -Pk "$place" | awk 'NR == 2 { print $4 }')
@@ -93,7 +99,30 @@ else
   skip "the journal: there is no journalctl here"
 fi
 
+copy() { # path; it may be rotated away, or be unreadable, in any moment
+  had=$room
+  size=$({ wc -c <"$1"; } 2>/dev/null) || size=0
+  into=$logs/files/${1#/}
+  mkdir -p "${into%/*}"
+  if ! { newest <"$1" >"$into"; } 2>/dev/null; then
+    rm -f -- "$into"
+    skip "$1 (cannot be read)"
+    return 0
+  fi
+  spend "$into"
+  touch -r "$1" "$into" 2>/dev/null || :
+  if [ "$size" -gt "$had" ]; then
+    skip "$1 (its beginning: only the last $had of $size bytes)"
+  fi
+}
+
 collect() { # path
+  case $1/ in
+    */./* | */../*) # in the archive's folder it would lead out of it again
+      skip "$1 (no plain path)"
+      return 0
+      ;;
+  esac
   if [ -L "$1" ]; then
     skip "$1 (a symbolic link)"
   elif [ ! -e "$1" ]; then
@@ -103,15 +132,7 @@ collect() { # path
   elif [ "$room" -le 0 ]; then
     skip "$1 (no room: more than $OK_MAX_MIB MiB would be sent)"
   else
-    size=$(wc -c <"$1")
-    if [ "$size" -gt "$room" ]; then
-      skip "$1 (its beginning: only the last $room of $size bytes)"
-    fi
-    into=$logs/files/${1#/}
-    mkdir -p "${into%/*}"
-    newest <"$1" >"$into"
-    spend "$into"
-    touch -r "$1" "$into"
+    copy "$1"
   fi
 }
 
@@ -130,6 +151,7 @@ bytes=$(wc -c <"$1" | tr -d ' ')
 if [ "$bytes" -gt "$most" ]; then
   echo "the archive has $((bytes / 1048576)) MiB, more than $OK_MAX_MIB: ask for fewer hours" >&2
   rm -rf -- "$place"
+  rmdir "$base" 2>/dev/null || :
   exit 1
 fi
 printf '{"bytes": %s, "sha256": "%s", "left_out": %s}\n' \

@@ -27,6 +27,7 @@ refuse_by_place() { # path
       /etc/ld.so.* | /etc/hosts | /etc/resolv.conf | /etc/machine-id)
       refuse "this machine cannot be without $1"
       ;;
+    /dev/shm/*) ;; # an ordinary folder, where bad files like to be
     /boot/* | /efi/* | /dev/* | /proc/* | /sys/*)
       refuse "$1 belongs to the boot loader or the kernel"
       ;;
@@ -44,7 +45,8 @@ refuse_by_place() { # path
 
 owner_package() { # path: name of the package a file came with
   if command -v dpkg-query >/dev/null; then
-    dpkg-query -S "$1" 2>/dev/null | sed -n '1s/: .*//p'
+    # It reads patterns, and a name may look like one.
+    dpkg-query -S "$(printf '%s' "$1" | sed 's/[][*?\\]/\\&/g')" 2>/dev/null | sed -n '1s/: .*//p'
   fi
   if command -v rpm >/dev/null; then
     rpm -qf --qf '%{NAME}\n' "$1" 2>/dev/null | sed -n '1p' | grep -v ' ' || :
@@ -104,4 +106,6 @@ if [ -n "$asked" ] && [ "$asked" != "$found" ]; then
   end true false "$found" "$bytes"
 fi
 ls -ld "$OK_PATH"
+links=$(stat -c %h -- "$OK_PATH" 2>/dev/null || stat -f %l -- "$OK_PATH")
+[ "$links" -eq 1 ] || echo "the file has $((links - 1)) more names, which stay: see find -samefile"
 end true true "$found" "$bytes"

@@ -27,6 +27,10 @@ case ${HOME-} in
     ;;
 esac
 
+device() {
+  stat -c %d -- "$1" 2>/dev/null || stat -f %d -- "$1"
+}
+
 umask 077
 key=$(printf '%s\n' "$OK_RUN $OK_PATH" | cksum | tr -cd '0-9 ' | tr ' ' '-')
 base=$HOME/.outagekit
@@ -39,22 +43,31 @@ for each in "$base" "$base/quarantine"; do
     echo "$each is not this account's own folder" >&2
     exit 1
   fi
+  chmod 700 "$each"
 done
-if [ -e "$aside/file" ]; then
+if [ -e "$aside/file" ] || [ -L "$aside/file" ]; then
   echo "$aside holds a file of this run and path already: it came back after it was removed" >&2
   exit 1
 fi
 [ -d "$aside" ] || mkdir -m 700 "$aside"
 
-need=$(($(wc -c <"$OK_PATH") / 1024 + 1024))
-left=$(df -Pk "$aside" | awk 'NR == 2 { print $4 }')
-if [ "$left" -lt "$need" ]; then
-  echo "there is no room for the file in $aside: $left KiB left, $need needed" >&2
-  exit 1
+folder=${OK_PATH%/*}
+folder=$(cd -P -- "${folder:-/}" && pwd -P)
+# On one file system only its name changes, which takes no room, also where a disk is full.
+same=false
+if [ "$(device "$OK_PATH")" = "$(device "$aside")" ]; then same=true; fi
+if [ "$same" = false ]; then
+  need=$(($(wc -c <"$OK_PATH") / 1024 + 1024))
+  left=$(df -Pk "$aside" | awk 'NR == 2 { print $4 }')
+  if [ "$left" -lt "$need" ]; then
+    echo "there is no room for the file in $aside: $left KiB left, $need needed" >&2
+    exit 1
+  fi
 fi
 
 {
   printf 'path %s\n' "$OK_PATH"
+  printf 'folder %s\n' "$folder"
   printf 'facts %s\n' "$(facts "$OK_PATH")"
   printf 'sha256 %s\n' "$OK_FOUND"
   printf 'run %s\n' "$OK_RUN"
@@ -62,7 +75,23 @@ fi
 } >"$aside/note"
 ls -ld "$OK_PATH" >>"$aside/note"
 
-mv -f -- "$OK_PATH" "$aside/file"
+if [ "$same" = false ]; then
+  # First a whole copy under another name: a try that is cut off leaves nothing that looks done.
+  rm -f -- "$aside/part"
+  cp -a -- "$OK_PATH" "$aside/part"
+  if [ "$(digest "$aside/part")" != "$OK_FOUND" ] || ! rm -f -- "$OK_PATH"; then
+    rm -f -- "$aside/part" "$aside/note"
+    rmdir -- "$aside"
+    echo "$OK_PATH was changed while it was copied, or cannot be removed: it is in its place" >&2
+    exit 1
+  fi
+  mv -f -- "$aside/part" "$aside/file"
+elif ! mv -f -- "$OK_PATH" "$aside/file"; then
+  rm -f -- "$aside/note"
+  rmdir -- "$aside"
+  echo "$OK_PATH cannot be moved: it is in its place" >&2
+  exit 1
+fi
 if [ "$(digest "$aside/file")" != "$OK_FOUND" ]; then
   mv -f -- "$aside/file" "$OK_PATH"
   echo "$OK_PATH was changed while it was moved: it is back in its place" >&2

@@ -151,7 +151,7 @@ def test_a_gate_that_counts_the_whole_run_names_those_of_every_wave(tmp_path):
     lines = told(ran)
     at = lines.index("The gate of wave 2 of 3 in fix is closed:")
     assert lines[at + 1 : at + 3] == [
-        "  2  failed       at most 1 of 4 in the run: too many",
+        "  2  failed       at most 1 in the run: too many",
         "     acme/pos-01 and pos-04",
     ]
 

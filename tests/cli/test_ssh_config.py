@@ -64,3 +64,66 @@ def test_a_broken_config_is_refused_with_its_place(call, named):
 def test_what_goes_on_from_a_run_takes_a_config_too(call, empty, command):
     ran = call(*command, "--state-dir", "state", "--ssh-config", "none")
     assert ran.code == 7, ran.err
+
+
+ASKS = """\
+outagekit: 1
+title: Mend and ask
+steps:
+  - {id: ask, approve: May we?, once: run, timeout: 0.2s, phase: assess}
+  - {id: look, sh: "true", risk: read, phase: verify}
+drill:
+  steps: {look: {stdout: fine}}
+"""
+
+
+@pytest.fixture
+def paused(call, named, config):
+    """A run that follows a config and was left at a question; calls what goes on from it."""
+    Path("asks.yaml").write_text(ASKS)
+    assert call("playbooks", "trust", "./asks.yaml", "--yes", "--state-dir", "state").code == 0
+    words = (*named, "--ssh-config", config)
+    assert call("trust", "add", *words, "--yes").code == 0
+    assert call("run", "./asks.yaml", *words, "--yes").code == 6
+    agreed = ("--approve", "ask=Jo Weber: agreed", "--state-dir", "state")
+    return lambda *more: call("resume", "last", *agreed, *more)
+
+
+def test_a_resume_follows_the_config_its_run_began_with(paused):
+    resumed = paused()
+    assert resumed.code == 0, resumed.err
+    assert "another way" not in resumed.err
+    assert "changed since" not in resumed.err
+
+
+def test_a_resume_says_that_the_way_is_another_than_when_the_run_began(paused, config, endpoint):
+    path = Path(config)
+    path.write_text(path.read_text().replace("127.0.0.1", "127.0.0.9"))
+    resumed = paused()
+    assert "the SSH config leads to 1 endpoint another way than when the run began" in resumed.err
+    assert "adhoc/far" in resumed.err
+    assert resumed.code == 4  # nobody listens there
+
+
+def test_a_resume_may_follow_another_config(paused, config, endpoint):
+    path = Path(config)
+    other = path.rename("other_config")
+    gone = paused()
+    assert gone.code == 8
+    assert "their_config" in gone.err
+    assert "--ssh-config" in gone.err
+    resumed = paused("--ssh-config", str(other))
+    assert resumed.code == 0, resumed.err
+    assert "another way" not in resumed.err
+
+
+def test_the_ways_of_a_run_are_kept_and_proven(paused, call, endpoint):
+    folder = next(Path("state/runs").iterdir())
+    ways = folder / "ways.json"
+    assert f"root@127.0.0.1 port {endpoint.port}" in ways.read_text()
+    ways.chmod(0o600)
+    ways.write_text(ways.read_text().replace("127.0.0.1", "127.0.0.9"))
+    resumed = paused()
+    assert resumed.code == 9
+    assert "ways.json" in resumed.err
+    assert call("log", "verify", "last", "--state-dir", "state").code == 9

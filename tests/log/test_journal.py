@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,28 @@ def test_a_torn_end_is_kept_aside_and_said(folder: Path) -> None:
     kinds = [type(record.event).__name__ for record in read_records(folder)]
     assert kinds == ["Note", "LogRepaired", "Note"]
     assert verify(folder).ok
+
+
+def test_a_log_that_is_gone_while_its_anchors_stay_is_damage_and_not_begun_anew(
+    folder: Path,
+) -> None:
+    journal = Journal(folder, NAME)
+    journal.append([Note(text="a")])
+    (folder / "log.jsonl").unlink()
+    for each in (journal, Journal(folder, NAME)):
+        with pytest.raises(LogDamaged, match="gone"):
+            each.append([Note(text="b")])
+    assert not (folder / "log.jsonl").exists()
+    with pytest.raises(LogDamaged, match="gone"):
+        verify(folder)
+    (folder / "anchors.txt").unlink()
+    Journal(folder, NAME).append([Note(text="begun anew")])
+    assert verify(folder).ok
+
+
+def test_a_pipe_in_the_logs_place_is_not_waited_for(folder: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(folder / "log.jsonl")
+    with pytest.raises(LogUnwritable, match="regular file"):
+        Journal(folder, NAME).append([Note(text="a")])

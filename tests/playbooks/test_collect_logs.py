@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 NAME = "collect-logs"
+TAIL = "echo \"$line\"; cat"
 
 
 @pytest.fixture
@@ -125,3 +126,31 @@ def test_limits_that_are_none_are_refused(world, values):
 
 def test_it_says_that_it_needs_root(world):
     assert world.set(uid="1000").run("gather.sh").returncode == 3
+
+
+def test_a_path_that_climbs_is_left_out_and_writes_nowhere(world):
+    """Below the archive's folder it would lead back to the file itself, which would be emptied."""
+    log = world.folder / "log" / "app.log"
+    before = log.read_bytes()
+    climbs = "/".join([".."] * (len(world.place.parts) + 20))
+    path = f"{world.folder}/log/{climbs}{log}"
+    assert world.result("gather.sh", files=path)["left_out"] == 1
+    assert log.read_bytes() == before
+    assert b"no plain path" in members(world)["logs/LEFT-OUT"]
+
+
+def test_a_file_that_cannot_be_read_does_not_take_the_others_along(world):
+    files = f"{world.folder}/log/app.log {world.folder}/log/two.log"
+    world.standin("tail", f'read -r line; [ "$line" != two ] || exit 1; {TAIL}')
+    world.result("gather.sh", files=files)
+    held = members(world)
+    assert f"logs/files{world.folder}/log/app.log" in held
+    assert f"logs/files{world.folder}/log/two.log" not in held
+    assert b"two.log (cannot be read)" in held["logs/LEFT-OUT"]
+
+
+def test_a_full_disk_leaves_no_folder_of_nobody(world):
+    text = (world.folder / "gather.sh").read_text().replace('>"$place/run"; then', ">/dev/full; then")
+    (world.folder / "gather.sh").write_text(text)
+    assert world.run("gather.sh").returncode == 1
+    assert not world.place.exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,6 +44,26 @@ def test_fingerprints_are_those_of_openssh(bench: Bench, tmp_path: Path) -> None
             check=True,
         ).stdout
         assert bench.public(path).fingerprint in said
+
+
+def test_hashed_names_are_compared_once_for_all_that_is_asked_of_a_name(
+    keys: list[HostKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salt = b"s" * 20
+    digest = hmac.digest(salt, b"web", "sha1")
+    web = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+    other = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(b'x' * 20).decode()}"
+    lines = [format_line(other, keys[1])] * 500 + [format_line(web, keys[0])]
+    hosts = KnownHosts("\n".join(lines))
+    compared: list[bytes] = []
+    original = hmac.digest
+    monkeypatch.setattr(hmac, "digest", lambda *a: compared.append(a[1]) or original(*a))
+    for _ in range(3):
+        assert hosts.keys("web") == (keys[0],)
+        assert not hosts.revoked("web")
+        assert not hosts.has_authority("web")
+        assert hosts.keys("nobody") == ()
+    assert len(compared) == 2 * 501
 
 
 @pytest.mark.parametrize(

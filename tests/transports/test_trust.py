@@ -154,6 +154,19 @@ def test_what_was_recorded_and_could_not_be_done_is_said(
     assert [path.name for path in (recorded.folder / "acme").iterdir()] == [".lock"]
 
 
+def test_what_a_killed_process_had_staged_is_taken_away_by_the_next_act(
+    store: TrustStore, keys: list[HostKey]
+) -> None:
+    store.add("acme", "a", 22, keys[0])
+    folder = store.folder / "acme"
+    for name in (".known_hosts.0123456789ab", ".machines.json.ba9876543210"):
+        (folder / name).write_text("half")
+    (folder / ".known_hosts.mine").write_text("kept")
+    store.pin_machine("acme", "a", "id-1")
+    left = {path.name for path in folder.iterdir()}
+    assert left == {".known_hosts.mine", ".lock", "known_hosts", "machines.json"}
+
+
 def test_a_key_known_by_a_pattern_is_not_silently_kept(
     store: TrustStore, keys: list[HostKey]
 ) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from outagekit.cli.places import Places
     from outagekit.cli.prepare import Desk
     from outagekit.credentials import SecretRef, Vault
+    from outagekit.events import EndpointId
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
@@ -53,6 +54,23 @@ def work_out_routes(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -
     told = [str(notice) for notice in access.routes.notices]
     if told:
         desk.screen.warn(f"the SSH config says what is not used here: {fold_list(told, 8)}")
+
+
+def ways_of(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> dict[EndpointId, str]:
+    """Return how each endpoint is reached, in words; what has no route is left out."""
+    return {
+        target.endpoint.id: access.routes.route(target).words
+        for target in targets_of(desk, endpoints)
+        if target.endpoint.os != "windows"
+    }
+
+
+def followed(desk: Desk) -> str:
+    """Return which SSH config a desk follows: a whole path, `none`, or empty for the usual."""
+    named = desk.ssh_config
+    if named is None or named == "none":
+        return named or ""
+    return str(Path(named).expanduser().absolute())
 
 
 def targets_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[Target]:

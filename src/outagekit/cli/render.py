@@ -188,6 +188,7 @@ class Screen:
             missing = f"there is no terminal to ask at; {how}"
             raise UsageError(missing, hint=f"the question is: {visible(question)}")
         folded = Text("\n").join(self._folded([Text(visible(question))]))
+        self._forget_typed()
         self.people.print(folded.append(" "), end="", soft_wrap=True)
         line = ""
         try:
@@ -200,8 +201,16 @@ class Screen:
             raise StoppedByPerson("no answer, so nothing begins")
         if expected is not None and not _same(answer, expected):
             given = visible_line(answer[:40])
-            raise StoppedByPerson(f"the answer was {given}, not {expected}, so nothing begins")
+            raise StoppedByPerson(f'the answer was "{given}", not {expected}, so nothing begins')
         return answer
+
+    def _forget_typed(self) -> None:
+        """Let nothing answer a question that was typed before anybody could read it."""
+        from outagekit.cli.people.keys import forget_typed
+
+        with suppress(OSError, ValueError):
+            if self._stdin.isatty():
+                forget_typed(self._stdin.fileno())
 
     def print(self, what: str | Text) -> None:
         """Write a line (or several) to stdout, made visible; with `--json` to people instead.

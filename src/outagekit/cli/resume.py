@@ -61,8 +61,9 @@ def resume(
     """
     from outagekit.cli.places import find_places
     from outagekit.cli.prepare import open_access
+    from outagekit.cli.reaching import ways_of
     from outagekit.cli.running import resume_run, tell_ending
-    from outagekit.cli.since import changed_since
+    from outagekit.cli.since import changed_since, ways_changed_since
     from outagekit.cli.taken_up import desk_of, find_left
     from outagekit.transports.open import transport_for
 
@@ -74,6 +75,9 @@ def resume(
     for sentence in changed_since(places, left):
         desk.screen.warn(sentence)
     access = open_access(desk, left.state.plan.endpoints)
+    ways = ways_of(desk, access, left.state.plan.endpoints)
+    for sentence in ways_changed_since(left, ways):
+        desk.screen.warn(sentence)
     over = resume_run(
         desk,
         left,

@@ -151,6 +151,7 @@ def begin_run(
 ) -> None:
     """Confirm a plan, open the way to its endpoints, run it, say how it ended, and exit."""
     from outagekit.cli.prepare import confirm, open_access, signed
+    from outagekit.cli.reaching import followed, ways_of
     from outagekit.cli.running import run_plan, tell_ending
     from outagekit.run.opening import Beginning
     from outagekit.transports.open import transport_for
@@ -163,7 +164,12 @@ def begin_run(
         lambda target: transport_for(target, access),
         pace=pace,
         streamed=streamed,
-        beginning=Beginning(trust=str(desk.places.trust.absolute()), given=given),
+        beginning=Beginning(
+            trust=str(desk.places.trust.absolute()),
+            ssh_config=followed(desk),
+            ways=ways_of(desk, access, made.endpoints),
+            given=given,
+        ),
         ways=access,
     )
     tell_ending(desk, made, over, shown)

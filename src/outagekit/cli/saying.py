@@ -21,6 +21,8 @@ LONGEST: Final = 200
 """Characters of what is said that anybody looks at."""
 
 _STAMP: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(?=-)", re.ASCII)
+_SSH_PORT: Final = 22
+_NOT_TO_PASTE: Final = "(?<!trust add )(?<!trust replace )(?<!--jump )"
 _FORESEEN: Final = "would change: "
 """How the words of a dry run begin where the state says it already."""
 
@@ -69,14 +71,14 @@ def foreseen(event: StepFinished) -> tuple[bool, str]:
 def without_place(text: str, endpoint: Endpoint) -> str:
     """Return what was said with the endpoint's own name, address and port as `it`.
 
-    So the same thing said by many reads the same. Port 22 is everybody's and stays.
+    So the same thing said by many reads the same. In a command to paste a name stays what it is.
     """
     names = (endpoint.id, endpoint.address)
     if not any(name in text for name in names):
         return text
     either = "|".join(map(re.escape, names))
-    port = rf"(?::\d+| port {endpoint.port}\b)?"
-    return re.sub(rf"(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "it", text)
+    port = rf"(?::\d+| port {endpoint.port or _SSH_PORT}\b)?"
+    return re.sub(rf"{_NOT_TO_PASTE}(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "it", text)
 
 
 ACTS: Final = (TrustAdded, TrustReplaced, TrustRemoved, TrustPinned)

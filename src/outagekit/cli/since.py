@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from outagekit.errors import OutagekitError
-from outagekit.text import visible_line
+from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from outagekit.cli.places import Places
+    from outagekit.events import EndpointId
     from outagekit.plan.model import Plan
     from outagekit.run.replay import Recorded
 
 _OWN_COPY: Final = "this run goes on with its own copy"
+_MOST_NAMES: Final = 5
 
 
 def changed_since(places: Places, left: Recorded) -> Iterator[str]:
@@ -28,6 +30,23 @@ def changed_since(places: Places, left: Recorded) -> Iterator[str]:
     workspace = places.workspace
     if workspace is not None and left.opened.trust == str(workspace.trust.absolute()):
         yield from _inventory(plan, workspace.inventory_paths)
+
+
+def ways_changed_since(left: Recorded, ways: Mapping[EndpointId, str]) -> Iterator[str]:
+    """Yield a sentence if endpoints are reached another way than when the run began.
+
+    The way of now is used: it is how this machine reaches them, and whoever answers there has to
+    have the key and the machine id that are believed.
+    """
+    from outagekit.run.replay import ways_of
+
+    before = ways_of(left)
+    other = [visible_line(name) for name, way in ways.items() if before.get(name, way) != way]
+    if other:
+        yield (
+            f"the SSH config leads to {count(len(other), 'endpoint')} another way than when the"
+            f" run began: {fold_list(other, _MOST_NAMES)}; this run goes on by the way of now"
+        )
 
 
 def _playbook(plan: Plan) -> Iterator[str]:
@@ -49,9 +68,12 @@ def _playbook(plan: Plan) -> Iterator[str]:
 
 
 def _inventory(plan: Plan, paths: tuple[Path, ...]) -> Iterator[str]:
+    from outagekit.inventory.adhoc import ADHOC
     from outagekit.inventory.load import load
     from outagekit.plan.build import used_clients
 
+    if all(client.client == ADHOC for client in plan.clients):
+        return  # they stand in no inventory
     try:
         clients = load(paths).clients
     except OutagekitError:

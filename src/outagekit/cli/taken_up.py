@@ -36,11 +36,13 @@ def find_left(places: Places, word: str) -> Recorded:
 def desk_of(screen: Screen, places: Places, left: Recorded, ssh_config: str | None = None) -> Desk:
     """Return a desk for a recorded run: its own clients, credentials, sites and trusted keys.
 
-    The workspace of the current folder is not looked at: it may be another, or have changed.
+    The workspace of the current folder is not looked at: it may be another, or have changed. The
+    SSH config is the one the run began with, unless a person names another.
     """
     from outagekit.cli.prepare import Desk
     from outagekit.inventory.model import Inventory
 
     clients = {client.client: client for client in left.state.plan.clients}
     known_keys = Path(left.opened.trust) if left.opened.trust else None
-    return Desk(screen, replace(places, known_keys=known_keys), Inventory(clients), ssh_config)
+    followed = ssh_config or left.opened.ssh_config or None
+    return Desk(screen, replace(places, known_keys=known_keys), Inventory(clients), followed)

@@ -167,7 +167,7 @@ def _is_wanted(screen: Screen, step: StepId, there: tuple[EndpointId, ...]) -> b
     answer = screen.ask(question, flag=_FLAG).casefold()
     if answer not in {"undo", "leave"}:
         given = visible_line(answer[:40])
-        raise StoppedByPerson(f"the answer was {given}, not undo or leave, so nothing begins")
+        raise StoppedByPerson(f'the answer was "{given}", not undo or leave, so nothing begins')
     return answer == "undo"
 
 

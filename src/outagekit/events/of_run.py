@@ -31,6 +31,8 @@ class RunOpened(Event, frozen=True, tag="run.opened"):
     drill: bool = False
     trust: str = ""
     """Folder of the keys the endpoints are known by."""
+    ssh_config: str = ""
+    """The SSH config it follows: a file, or `none`; empty: the person's own and the system's."""
     dry_run: bool = False
     """Nothing is changed, only looked at."""
 

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from outagekit.errors import UsageError
+from outagekit.errors import LogDamaged, UsageError
 from outagekit.events import RunId
-from outagekit.log.file import open_regular
+from outagekit.log.file import ANCHORS_NAME, open_regular
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ class AnchorCheck:
         gone = sorted(anchor.seq for anchors in self._wanted.values() for anchor in anchors)
         cut = (f"the log is shorter than its anchor at record {gone[-1]}",) if gone else ()
         return (*self._wrong, *cut)
+
+
+def require_never_begun(log: Path, run: RunId) -> None:
+    """Raise `LogDamaged` if a log that is not there has anchors: then it was, and was taken away.
+
+    May raise `OSError`.
+    """
+    anchors, _ = read_anchors(log.with_name(ANCHORS_NAME), run)
+    if anchors:
+        head = max(anchors, key=lambda anchor: anchor.seq)
+        raise LogDamaged(f"the log {log} is gone: {ANCHORS_NAME} beside it knows record {head.seq}")
 
 
 def read_anchors(path: Path, run: RunId) -> tuple[tuple[Anchor, ...], int]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from outagekit.errors import LogUnwritable, NothingMatched
 from outagekit.events import RunId
+from outagekit.log.checkpoint import require_never_begun
 from outagekit.log.clock import stamp
 from outagekit.log.file import ANCHORS_NAME, LOG_NAME, OUTPUT_NAME, write_durably
 from outagekit.log.lock import OWNER_NAME, FolderLock, Owner
@@ -264,6 +265,8 @@ def _as_path(word: str) -> Path | None:
         return None
     folder = path.parent if path.name == LOG_NAME else path
     if not _holds_log(folder):
+        with suppress(OSError):
+            require_never_begun(folder / LOG_NAME, RunId(folder.resolve().name))
         shown = visible_line(word)
         raise NothingMatched(f"{shown} is no run folder: it holds no {LOG_NAME}")
     return folder.resolve()

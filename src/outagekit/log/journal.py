@@ -6,6 +6,7 @@ one does so with this. There is no thread and no lock here: the caller holds one
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from outagekit.errors import LogUnwritable
 from outagekit.events import Record
-from outagekit.log.checkpoint import Anchor, anchor_line
+from outagekit.log.checkpoint import Anchor, anchor_line, require_never_begun
 from outagekit.log.clock import Clock, SystemClock, stamp
 from outagekit.log.file import ANCHORS_NAME, LOG_NAME, OpenLog, append_line, open_log
 from outagekit.log.record import encode_event
@@ -49,7 +50,8 @@ class Journal:
     def append(self, events: Sequence[AnyEvent]) -> Anchor:
         """Return the head once all events are on disk, and none of them if it raises.
 
-        Raises `LogDamaged` if the log was altered, `LogUnwritable` if the disk refuses.
+        Raises `LogDamaged` if the log was altered or taken away, `LogUnwritable` if the disk
+        refuses.
         """
         start, facts = self._start()
         group = self._placed((*facts, *events), start.records if start else 0)
@@ -73,7 +75,8 @@ class Journal:
         try:
             if self._seen is not None and self._seen[0] == self._stamp():
                 return self._seen[1], ()
-            if not self._log.exists():
+            if not os.path.lexists(self._log):
+                require_never_begun(self._log, self._name)
                 return None, ()
         except OSError as error:
             raise LogUnwritable(f"the log {self._log} cannot be read: {error}") from error

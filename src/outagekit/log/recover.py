@@ -13,7 +13,15 @@ from outagekit.errors import LogDamaged, LogUnwritable
 from outagekit.events import LogRepaired, RunId
 from outagekit.log.chain import Damage, Walk
 from outagekit.log.checkpoint import AnchorCheck, read_anchors
-from outagekit.log.file import ANCHORS_NAME, LogFile, OpenLog, copy_durably, open_log, write_all
+from outagekit.log.file import (
+    ANCHORS_NAME,
+    LogFile,
+    OpenLog,
+    copy_durably,
+    open_log,
+    open_regular,
+    write_all,
+)
 from outagekit.log.record import seed
 
 if TYPE_CHECKING:
@@ -66,7 +74,7 @@ def _walked(path: Path, run: RunId) -> Walk:
     """Return the finished walk along a log without corruption; raise `LogDamaged` otherwise."""
     anchors, _ = read_anchors(path.with_name(ANCHORS_NAME), run)
     check = AnchorCheck(anchors)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         walk = Walk(stream, run=run)
         for link in walk:
             check.see(link.header.seq, link.header.sha)

@@ -6,14 +6,20 @@ What is wrong is a value (`Verdict`), not an exception: a damaged log is what th
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
-from outagekit.errors import LogDamaged
+from outagekit.errors import LogDamaged, NothingMatched
 from outagekit.events import EvidenceSaved, LogRepaired, PlanFrozen, RunId, StepPart
 from outagekit.log.chain import Damage, Link, Walk
-from outagekit.log.checkpoint import Anchor, AnchorCheck, read_anchors
+from outagekit.log.checkpoint import (
+    Anchor,
+    AnchorCheck,
+    read_anchors,
+    require_never_begun,
+)
 from outagekit.log.file import ANCHORS_NAME, LOG_NAME, OUTPUT_NAME, open_regular
 from outagekit.log.reader import open_to_read
 from outagekit.log.record import KNOWN_EVENTS, decode_event
@@ -62,10 +68,11 @@ def verify(path: Path, *, anchors: Iterable[Anchor] = ()) -> Verdict:
     """Verify a run folder: the chain, `anchors`, those in anchors.txt, and every file named.
 
     If `path` is a log file itself, its chain and `anchors` are verified and nothing beside it.
-    Raises `NothingMatched` if there is no log, `LogDamaged` if it cannot be read at all.
+    Raises `NothingMatched` if there is no log, `LogDamaged` if it cannot be read at all,
+    or is gone from a folder whose anchors.txt knows it.
     """
     judge = _Judge()
-    with open_to_read(path) as stream:
+    with _opened(path) as stream:
         walk = Walk(stream)
         try:
             wanted = _Wanted(path, tuple(anchors))
@@ -75,6 +82,16 @@ def verify(path: Path, *, anchors: Iterable[Anchor] = ()) -> Verdict:
         except OSError as error:
             raise LogDamaged(f"the log {path} cannot be read: {error}") from error
     return _verdict(path, walk, judge, wanted)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_to_read(path)
+    except NothingMatched:
+        if path.is_dir():
+            with suppress(OSError):
+                require_never_begun(path / LOG_NAME, RunId(path.resolve().name))
+        raise
 
 
 class _Wanted:

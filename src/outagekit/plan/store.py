@@ -19,8 +19,10 @@ PLAN_FILE: Final = "plan.json"
 """Playbook with every script, parameters, stages, refusals, overrides and the digest."""
 INVENTORY_FILE: Final = "inventory.json"
 """Facts of the clients, and the endpoints in the order they are begun."""
+WAYS_FILE: Final = "ways.json"
+"""How each endpoint was reached when the run began, in words; not part of the plan."""
 VERSION: Final = 1
-"""Of both files, their first field `v`."""
+"""Of all three files, their first field `v`."""
 
 _OF_INVENTORY = ("clients", "endpoints")
 # Where a playbook was found, how it is laid out and its file's own hash say nothing about what
@@ -42,6 +44,19 @@ def freeze(plan: Plan) -> dict[str, bytes]:
     document = _document(plan)
     inventory = {key: document.pop(key) for key in _OF_INVENTORY}
     return {PLAN_FILE: _pretty(document), INVENTORY_FILE: _pretty(inventory)}
+
+
+def freeze_ways(ways: Mapping[str, str]) -> bytes:
+    """Return how endpoints are reached, by `client/name`, as a JSON file."""
+    return _pretty({"ways": dict(ways)})
+
+
+def thaw_ways(data: bytes) -> dict[str, str]:
+    """Return what `freeze_ways` stored. Raises as `thaw`."""
+    try:
+        return msgspec.convert(_read(WAYS_FILE, data).get("ways"), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise LogDamaged(f"{WAYS_FILE} in the run folder holds no ways") from error
 
 
 def thaw(files: Mapping[str, bytes]) -> Plan:

@@ -20,6 +20,11 @@ MIN_HIDDEN: Final = 6
 
 _URL_SAFE = str.maketrans("+/", "-_")
 _FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
+_BASH: Final = {
+    **{chr(code): f"\\{code:03o}" for code in (*range(32), 127)},
+    **dict(zip("\a\b\t\n\v\f\r\x1b'\\", (f"\\{sign}" for sign in "abtnvfrE'\\"), strict=True)),
+}
+"""What stands between `$'` and `'` for a character."""
 _OLD_CODE_PAGES: Final = ("cp1252", "cp437", "cp850")
 
 
@@ -132,3 +137,16 @@ def _in_shells(text: str) -> Iterator[str]:
     yield re.sub(r'([$`"\\])', r"\\\1", text)
     yield re.sub(r'([$`"])', r"`\1", text)
     yield text.replace('"', '""')
+    yield from _in_bash(text)
+
+
+def _in_bash(text: str) -> Iterator[str]:
+    """Yield what `printf %q`, `${x@Q}` and a trace (`set -x`) of bash make of a text."""
+    yield re.sub(r"^[~#]|[]!\"$&'()*,;<>?[\\^`{|} ]", r"\\\g<0>", text)
+    escaped = "".join(_BASH.get(sign) or sign for sign in text)
+    yield escaped
+    yield re.sub("[^ -~]", _in_octal, escaped)
+
+
+def _in_octal(found: re.Match[str]) -> str:
+    return "".join(f"\\{byte:03o}" for byte in found[0].encode("utf-8", "surrogatepass"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from outagekit.events import (
     AgreementOverridden,
     AnyEvent,
     ApprovalGiven,
+    EndpointId,
     PlanFrozen,
     RunId,
     RunOpened,
@@ -28,7 +29,7 @@ from outagekit.log.folder import RunFolder, new_run_id
 from outagekit.log.subscribers import OnRecords
 from outagekit.log.writer import LogWriter
 from outagekit.plan.model import Plan
-from outagekit.plan.store import freeze
+from outagekit.plan.store import WAYS_FILE, freeze, freeze_ways
 from outagekit.run.engine.fold import fold
 from outagekit.run.engine.rollout import sums_at_gate
 from outagekit.run.engine.state import State, begin
@@ -61,6 +62,10 @@ class Beginning:
     drill: bool = False
     trust: str = ""
     """Folder of the keys the endpoints are known by."""
+    ssh_config: str = ""
+    """See `RunOpened`."""
+    ways: Mapping[EndpointId, str] = field(default_factory=dict)
+    """How each endpoint is reached, in words; kept to tell what has changed since."""
     given: tuple[ApprovalGiven, ...] = ()
     """What a person has answered beforehand."""
 
@@ -101,6 +106,9 @@ def open_run(
         first = log.append(_opened(plan, beginning))
         files = {name: folder.freeze(name, content) for name, content in freeze(plan).items()}
         files[_KEY] = folder.freeze(_KEY, key.hex().encode())
+        if beginning.ways:
+            ways = freeze_ways({str(name): way for name, way in beginning.ways.items()})
+            files[WAYS_FILE] = folder.freeze(WAYS_FILE, ways)
         state = fold(begin(plan, run), first.record)
         events = [PlanFrozen(files=files), *_overrides(plan), *beginning.given]
         state = _record(log, state, events)
@@ -197,5 +205,6 @@ def _opened(plan: Plan, beginning: Beginning) -> RunOpened:
         version=__version__,
         drill=beginning.drill,
         trust=beginning.trust,
+        ssh_config=beginning.ssh_config,
         dry_run=plan.dry_run,
     )

@@ -12,12 +12,12 @@ from outagekit.events import EndState, PlanFrozen, Record, RunOpened
 from outagekit.log.file import read_frozen
 from outagekit.log.folder import find_run
 from outagekit.log.reader import read_records
-from outagekit.plan.store import thaw
+from outagekit.plan.store import INVENTORY_FILE, PLAN_FILE, WAYS_FILE, thaw, thaw_ways
 from outagekit.run.engine.fold import fold
 from outagekit.run.engine.state import State, begin
 from outagekit.text import closest
 
-_FROZEN = ("plan.json", "inventory.json")
+_FROZEN = (PLAN_FILE, INVENTORY_FILE)
 
 
 def replay(folder: Path) -> State:
@@ -60,6 +60,22 @@ def recorded(folder: Path) -> Recorded:
             _require_same(files, record.event)
         state = fold(state, record)
     return Recorded(folder, opened, records, state)
+
+
+def ways_of(left: Recorded) -> dict[str, str]:
+    """Return how each endpoint was reached when a run began; empty if that was not kept.
+
+    Raises `LogDamaged` if it is not what was written.
+    """
+    frozen = next(r.event for r in left.records if isinstance(r.event, PlanFrozen))
+    if WAYS_FILE not in frozen.files:
+        return {}
+    try:
+        content = read_frozen(left.folder / WAYS_FILE)
+    except OSError as error:
+        raise LogDamaged(f"{WAYS_FILE} of {left.folder.name} cannot be read: {error}") from error
+    _require_same({WAYS_FILE: content}, frozen)
+    return thaw_ways(content)
 
 
 def _require_same(files: Mapping[str, bytes], frozen: PlanFrozen) -> None:

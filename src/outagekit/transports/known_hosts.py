@@ -144,7 +144,11 @@ def format_line(name: str, key: HostKey) -> str:
 
 
 class KnownHosts:
-    """A known_hosts file, read once. Looking up a plain name costs one dictionary access."""
+    """A known_hosts file, read once.
+
+    Looking up a plain name costs one dictionary access; each hashed line costs a microsecond more,
+    the first time a name is asked for.
+    """
 
     def __init__(self, text: str) -> None:
         # Only what OpenSSH takes for the end of a line: a comment must not become a second one.
@@ -154,8 +158,12 @@ class KnownHosts:
         self.entries = tuple(entry for entry in self._parsed if entry is not None)
         self._plain: dict[str, list[Entry]] = {}
         self._others: list[Entry] = []
+        self._hashed: list[tuple[bytes, bytes, Entry]] = []
+        self._found: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            if any(_PATTERN.search(n) or n.startswith("|") for n in entry.names):
+            if len(entry.names) == 1 and entry.names[0].startswith("|"):
+                self._hashed.append((*_salted(entry.names[0]), entry))
+            elif any(_PATTERN.search(n) or n.startswith("|") for n in entry.names):
                 self._others.append(entry)
             else:
                 for name in entry.names:
@@ -201,7 +209,17 @@ class KnownHosts:
         return _text(self.lines)
 
     def _about(self, name: str) -> list[Entry]:
-        return [*self._plain.get(name, ()), *(e for e in self._others if e.matches(name))]
+        found = self._found.get(name)
+        if found is None:
+            others = (e for e in self._others if e.matches(name))
+            found = [*self._plain.get(name, ()), *others, *self._hashed_as(name)]
+            self._found[name] = found
+        return found
+
+    def _hashed_as(self, name: str) -> list[Entry]:
+        # Each has a salt of its own, so that all have to be tried.
+        data = name.encode()
+        return [e for salt, told, e in self._hashed if told and _digest(salt, data) == told]
 
 
 def _text(lines: Iterable[str]) -> str:
@@ -233,7 +251,11 @@ def _matches(written: str, name: str) -> bool:
 
 def _matches_hash(written: str, name: str) -> bool:
     salt, digest = _salted(written)
-    return bool(digest) and hmac.digest(salt, name.encode(), "sha1") == digest
+    return bool(digest) and _digest(salt, name.encode()) == digest
+
+
+def _digest(salt: bytes, name: bytes) -> bytes:
+    return hmac.digest(salt, name, "sha1")
 
 
 @lru_cache(maxsize=8192)

@@ -33,6 +33,7 @@ from outagekit.transports.ssh.route import Server
 from outagekit.transports.trust_folder import (
     Staged,
     Stamp,
+    clear_staged,
     content_of,
     pins_of,
     pins_text,
@@ -269,6 +270,7 @@ class TrustStore:
     def _put(self, client: str, contents: Mapping[Path, bytes], acts: Sequence[Act]) -> None:
         """Stage the files, record the acts, replace the files: in this order."""
         staged: list[Staged] = []
+        clear_staged(self.folder / client)
         try:
             for file, content in contents.items():
                 staged.append(Staged(file, content))  # one that fails must not hide the others

@@ -7,6 +7,7 @@ become `InvalidInput`; others are the caller's to map.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from outagekit.errors import InvalidInput
 
 Stamp = tuple[int, int, int]
 """When a file was written, its size and its inode: another stamp, another content."""
+_STAGED: Final = re.compile(r"\.(?:known_hosts|machines\.json)\.[0-9a-f]{12}")
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -65,6 +67,17 @@ def pins_text(pins: Mapping[str, str]) -> bytes:
 def reason_of(fault: OSError) -> str:
     """Return what the operating system says."""
     return fault.strerror or type(fault).__name__
+
+
+def clear_staged(folder: Path) -> None:
+    """Take away what processes left that were killed while they staged; hold the folder's lock.
+
+    Never raises.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _STAGED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 class Staged:

@@ -123,7 +123,7 @@ def test_the_unreachable_are_one_group_whatever_step_they_were_at():
     lines = text_of(ended(plan, *events, code=4), plan)
     at = lines.index("unreachable (connect_timeout): 4 endpoints")
     assert lines[at + 1 : at + 3] == [
-        "  it port 22 did not answer",
+        "  it did not answer",
         "    acme/pos-01, pos-02, pos-03 and pos-04",
     ]
 

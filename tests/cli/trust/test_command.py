@@ -360,6 +360,31 @@ def known_names():
     return [line.split()[0] for line in known_lines()]
 
 
+def test_a_log_that_was_taken_away_is_told_until_its_anchors_are_put_aside_too(call, new):
+    call("trust", "add", "all", "-c", "acme", "--yes", *STATE)
+    (ACME / "log.jsonl").rename("aside.jsonl")
+    (ACME / "known_hosts").unlink()
+    before = everything()
+    for words in (("trust", "log"), ("trust", "add", "all", "-c", "acme", "--yes")):
+        told = call(*words, *STATE)
+        assert (told.code, "gone" in told.err) == (9, True), words
+    assert call("log", "verify", "trust/acme", *STATE).code == 9
+    assert everything() == before
+    assert "anchors.txt" in told.err
+    (ACME / "anchors.txt").unlink()
+    assert call("trust", "add", "all", "-c", "acme", "--yes", *STATE).code == 0
+    assert call("trust", "log", *STATE).code == 0
+
+
+def test_the_log_of_another_client_is_not_taken_for_ones_own(call, new):
+    call("trust", "add", "all", "-c", "acme", "--yes", *STATE)
+    call("trust", "add", "all", "-c", "corvus", "--yes", *STATE)
+    for name in ("log.jsonl", "anchors.txt"):
+        (ACME / name).write_bytes((Path("trust/corvus") / name).read_bytes())
+    told = call("trust", "log", "-c", "acme", *STATE)
+    assert (told.code, "corvus" in told.err, told.out) == (9, True, "")
+
+
 # --- list, pins, clones ------------------------------------------------------------------------
 
 

@@ -68,7 +68,7 @@ def test_the_jump_host_is_asked_about_first_and_the_endpoints_are_seen_through_i
     code, _, shown = typed("trust", "add", "all", "--state-dir", "state", types="yes\nyes\n")
     assert code == 0, shown
     assert known() == [f"[127.0.0.{n + 2}]:{port} {key}" for n, key in enumerate(keys)]
-    first, _, rest = shown.partition("Believe these 1? Type yes:")
+    first, _, rest = shown.partition("Believe this one? Type yes:")
     assert f"acme jump host 127.0.0.2 port {port}" in first
     assert "acme/web-01" not in first
     assert "Believe these 2? Type yes:" in rest

@@ -84,6 +84,7 @@ def test_a_plain_number_adds_up_over_waves_and_stages(tmp_path):
         (FailureKind.TLS, EndState.FAILED, 0, "failed"),
         (FailureKind.WRONG_MACHINE, EndState.FAILED, 0, "failed"),
         (FailureKind.CREDENTIAL_STOPPED, EndState.FAILED, 0, "failed"),
+        (FailureKind.BECOME, EndState.FAILED, 0, "failed"),
         (FailureKind.RESOLVE, EndState.UNREACHABLE, 0, "unreachable"),
         (FailureKind.CONNECT_TIMEOUT, EndState.UNREACHABLE, 0, "unreachable"),
         (FailureKind.HANDSHAKE, EndState.UNREACHABLE, 0, "unreachable"),

@@ -162,7 +162,7 @@ def test_sixty_endpoints_at_once_log_in_to_their_jump_host_once(
     assert (logins(jump), logins(inner)) == (1, 60)
 
 
-def test_clients_share_no_jump_host(country: Country, sshd_with: Start) -> None:
+def test_clients_share_no_jump_host(country: Country, sshd_with: Start, bench: Bench) -> None:
     jump, inner = sshd_with(), sshd_with()
     hop, end = country.server(jump), country.server(inner)
     opened(country.transport(end, hop))
@@ -174,6 +174,11 @@ def test_clients_share_no_jump_host(country: Country, sshd_with: Start) -> None:
     found = refused(SshTransport(other, country.access).open())
     assert found.kind is FailureKind.HOST_KEY
     assert "globex" in found.detail
+    assert f"the jump host {jump.address} port {jump.port}" in found.detail
+    for server in (jump, inner):
+        bench.trust.add("globex", server.address, server.port, server.key)
+    opened(SshTransport(other, country.access))
+    assert logins(jump) == 2
 
 
 def test_a_jump_host_that_is_not_trusted_gets_no_login(
@@ -344,7 +349,9 @@ def test_a_failure_is_forgotten_after_a_while(
     transport = hasty.transport(end, gone)
     found = refused(transport.open())
     assert found.kind is FailureKind.REFUSED
-    assert found.detail.startswith("the jump host cannot be reached: 127.0.0.1 port 1 refused")
+    assert found.detail.startswith(
+        "the jump host 127.0.0.1 port 1 cannot be reached: 127.0.0.1 port 1 refused"
+    )
     hasty.routes.laid["web-01"] = Route(end, (hop,))
     opened(hasty.transport(end, hop))
 

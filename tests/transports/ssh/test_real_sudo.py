@@ -230,14 +230,37 @@ def test_no_trace_is_left_on_the_machine_of_the_tests(login: Login) -> None:
     assert "asked" not in Path("/etc/passwd").read_text().split(":")
 
 
-@pytest.mark.parametrize(("deaf", "found"), [("", ""), ("trap '' TERM;", "late\n")])
-def test_out_of_time_a_script_of_root_is_asked_to_end(login: Login, deaf: str, found: str) -> None:
+@pytest.mark.parametrize("deaf", ["", "trap '' TERM;"])
+@pytest.mark.parametrize("setting", ["!use_pty", "use_pty"])
+def test_out_of_time_a_script_of_root_ends_with_the_program_it_waits_for(
+    login: Login, deaf: str, setting: str
+) -> None:
     transport = login("free")
-    text = f"rm -f /root/late; {deaf} sleep 2; echo late >/root/late"
-    failure = transport.execute(script(text), Limits(run_s=0.5)).failure
+    settings = f"sed -i '/use_pty/d' /etc/sudoers; echo 'Defaults {setting}' >>/etc/sudoers"
+    assert transport.execute(script(f"{settings}; rm -f /root/late"), SOON).exit_code == 0
+    text = f"{deaf} sh -c 'sleep 1.8; echo late >/root/late'; echo >/root/late"
+    failure = transport.execute(script(text), Limits(run_s=0.3)).failure
     assert failure is not None
     assert (failure.kind, failure.sent) == (FailureKind.TIMEOUT, True)
-    look = Code("sh", "cat /root/late")
-    made = render(after_earlier(look, "step", 10), {}, step="step", part="verify")
-    seen = transport.execute(Command(made.line, made.stdin, "root"), SOON)
-    assert seen.stdout.text == found, "one that does not listen cannot be killed from here"
+    assert transport.execute(script("sleep 2; test ! -e /root/late"), SOON).exit_code == 0
+
+
+def test_given_up_a_script_of_root_ends_with_the_program_it_waits_for(login: Login) -> None:
+    transport = login("asked")
+    threading.Timer(0.3, transport.interrupt).start()
+    text = "rm -f /root/late; sh -c 'sleep 1.5; echo late >/root/late'"
+    failure = transport.execute(script(text), SOON).failure
+    assert failure is not None
+    assert (failure.kind, failure.sent) == (FailureKind.ABANDONED, True)
+    transport.close()
+    assert isinstance(transport.open(), Opened)
+    assert transport.execute(script("sleep 1.5; test ! -e /root/late"), SOON).exit_code == 0
+
+
+def test_a_service_of_its_own_session_outlives_the_script_that_started_it(login: Login) -> None:
+    transport = login("free")
+    text = "rm -f /root/late; setsid sh -c 'sleep 1; echo late >/root/late' >/dev/null 2>&1 &"
+    failure = transport.execute(script(f"{text} sleep 9"), Limits(run_s=0.3)).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.TIMEOUT
+    assert transport.execute(script("sleep 1; test -e /root/late"), SOON).exit_code == 0

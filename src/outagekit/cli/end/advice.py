@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from outagekit.events import FailureKind
@@ -16,12 +17,11 @@ ADVICE: Final[dict[FailureKind, str]] = {
     FailureKind.HANDSHAKE: "something answers, but not as SSH should: is the address right?",
     FailureKind.HOST_KEY: "compare the fingerprint with the machine's own; trust it only then",
     FailureKind.TLS: "the certificate was not accepted: compare it with the machine's own",
-    FailureKind.AUTH: "the login was refused: look at user, key and password of the credential;"
-    " it was not tried again",
+    FailureKind.AUTH: "look at user, key and password of the credential; no second try was made,"
+    " so that no account is locked",
     FailureKind.CREDENTIAL_STOPPED: "the credential was refused elsewhere and not tried here, so"
     " that no account is locked: mend it first",
-    FailureKind.BECOME: "the login worked, becoming root did not, and nothing ran: look at sudo on"
-    " the machine and at `sudo` of the credential",
+    FailureKind.BECOME: "the login itself works; nothing was run as root",
     FailureKind.WRONG_MACHINE: "another machine answers at this address, nothing was done to it:"
     " is the right VPN up?",
     FailureKind.LOST: "the connection broke: look at the machine before you run anything again",
@@ -42,6 +42,31 @@ ADVICE: Final[dict[FailureKind, str]] = {
     FailureKind.LOCAL_IO: "this machine is at fault, not the endpoint: disk, files, permissions",
 }
 """Failure kind -> a sentence without a full stop."""
+
+_AT_JUMP: Final[dict[FailureKind, str]] = {
+    FailureKind.AUTH: "look at `jump_credential` of the site, or at what ssh itself would log in"
+    " with there",
+    FailureKind.HOST_KEY: ADVICE[FailureKind.HOST_KEY],
+    FailureKind.CREDENTIAL_STOPPED: ADVICE[FailureKind.CREDENTIAL_STOPPED],
+    FailureKind.LOCAL_IO: ADVICE[FailureKind.LOCAL_IO],
+}
+_BEHIND: Final = "the way to all of them leads through it: mend that first"
+_JUMP: Final = re.compile(
+    r"(?:the (?:login at|host key of|connection to) )?"
+    r"the jump host (\S+ port [0-9]+)(?![0-9]| cannot connect to)"
+)
+"""How the sentences begin that say what is wrong with a jump host, not with whom is behind it."""
+
+
+def jump_of(detail: str) -> str:
+    """Return the jump host that a failure is about, as it is named there; else an empty text."""
+    found = _JUMP.match(detail)
+    return found[1] if found else ""
+
+
+def advice_for(kind: FailureKind, *, jump: str = "") -> str:
+    """Return what to do about a kind of failure, at a jump host or at the endpoint itself."""
+    return _AT_JUMP.get(kind, _BEHIND) if jump else ADVICE[kind]
 
 UNKNOWN: Final = "nobody knows whether it happened: look before you run it again"
 """What is true of every endpoint whose change ended unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from outagekit.cli.end.advice import jump_of
 from outagekit.cli.end.outcome import closed_gate, is_finished, waiting_of
 from outagekit.events import EndState
 from outagekit.text import count, visible_line
@@ -70,6 +71,15 @@ def _mends(plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
     """Say what is left to mend by hand, and what only has to be tried again."""
     failed = _ended(plan, progress, EndState.FAILED)
     away = _ended(plan, progress, EndState.UNREACHABLE)
+    jumps = _jumps([*failed, *away])
+    if jumps:
+        which, behind = _named_jumps(list(jumps)), sum(map(len, jumps.values()))
+        them = "it" if len(jumps) == 1 else "them"
+        be = "is" if behind == 1 else "are"
+        yield f"First see to {which}: {count(behind, 'endpoint')} {be} behind {them}."
+        gone = {each.endpoint.id for those in jumps.values() for each in those}
+        failed = [each for each in failed if each.endpoint.id not in gone]
+        away = [each for each in away if each.endpoint.id not in gone]
     if failed:
         need = "needs" if len(failed) == 1 else "need"
         yield f"{_capital(_who(failed))} {need} a person: why, and what to try, stands below."
@@ -77,6 +87,22 @@ def _mends(plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
         who = _who(away) if len(away) <= _MOST_NAMES else count(len(away), "endpoint")
         again = "try again when it answers" if len(away) == 1 else "try again when they answer"
         yield f"{who} could not be reached: {again}."
+
+
+def _jumps(progress: Sequence[Progress]) -> dict[str, list[Progress]]:
+    """Return the jump hosts that are at fault, with who is behind them."""
+    behind: dict[str, list[Progress]] = {}
+    for each in progress:
+        jump = jump_of(visible_line(each.worst.detail)) if each.worst is not None else ""
+        if jump:
+            behind.setdefault(jump, []).append(each)
+    return behind
+
+
+def _named_jumps(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMES:
+        return count(len(names), "jump host")
+    return f"the jump host{'s' * (len(names) > 1)} {' and '.join(names)}"
 
 
 def _who(progress: Sequence[Progress]) -> str:

@@ -77,8 +77,8 @@ def _wave_text(gate: ClosedGate) -> str:
 
 def _sum_line(each: GateSum, digits: int) -> Text:
     least = each.what == "answered"
-    scope = "the wave" if each.scope == "wave" else "the run"
-    limit = f"at {'least' if least else 'most'} {each.limit} of {each.of} in {scope}"
+    scope = f"of {each.of} in the wave" if each.scope == "wave" else "in the run"
+    limit = f"at {'least' if least else 'most'} {each.limit} {scope}"
     line = Text(f"  {each.found:>{digits}}  ")
     line.append(f"{each.what:<11}", "" if each.holds else "bold red")
     line.append(f"  {limit}", "dim" if each.holds else "")

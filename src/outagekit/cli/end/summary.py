@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
+from outagekit.cli.end.advice import ASKED, IN_DOUBT, UNKNOWN, advice_for, jump_of
 from outagekit.cli.end.meaning import what_to_do
 from outagekit.cli.end.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.end.said import said_lines
@@ -77,10 +77,12 @@ _WAITING: Final = (
 )
 _INTERRUPTED: Final = re.compile(r"\S+( twice)?")
 """Why of a run that was stopped at its own terminal: `Ctrl-C`, `SIGTERM twice`."""
+_WOULD: Final = re.compile(r"would change(: |$)")
+"""How a dry run says of a step that it is sure."""
 _GATE: Final = 5
 _READ_ONLY: Final[dict[EndState, str]] = {
     EndState.OK: "answered",
-    EndState.FAILED: "definitely not as wanted",
+    EndState.FAILED: "definitely wrong: why stands below",
     EndState.UNKNOWN: "nobody knows whether it happened",
 }
 """The same where nothing was to be changed."""
@@ -98,9 +100,11 @@ class _Trouble:
     """Endpoints that ended alike: same state, same kind of failure, same step."""
 
     step: StepId | None
-    """None for the unreachable: they are so in every step."""
+    """None for the unreachable and those behind a jump host: they are so in every step."""
     state: EndState
     failure: FailureKind | None
+    jump: str
+    """The jump host on the way to all of them that is at fault, or empty."""
     by_detail: dict[str, list[tuple[Progress, str]]] = field(default_factory=dict)
     """What was said, without addresses -> who said it, and their own words."""
 
@@ -266,13 +270,14 @@ def _worst_ends(progress: Iterable[Progress]) -> list[tuple[Progress, StepEnd]]:
 
 
 def _troubles(plan: Plan, progress: Sequence[Progress], *, resumable: bool) -> Iterable[Text]:
-    groups: dict[tuple[StepId | None, EndState, FailureKind | None], _Trouble] = {}
+    groups: dict[tuple[StepId | None, EndState, FailureKind | None, str], _Trouble] = {}
     for each, end in _worst_ends(progress):
         at = next(step for step, found in each.ends.items() if found is end)
-        step = None if end.state is EndState.UNREACHABLE else at
-        key = (step, end.state, end.failure)
-        trouble = groups.setdefault(key, _Trouble(step, end.state, end.failure))
         words = visible_line(end.detail)
+        jump = jump_of(words)
+        step = None if jump or end.state is EndState.UNREACHABLE else at
+        key = (step, end.state, end.failure, jump)
+        trouble = groups.setdefault(key, _Trouble(*key))
         same = without_place(words, each.endpoint)
         trouble.by_detail.setdefault(same, []).append((each, words))
     changing = {step.id for step in plan.steps if step.changes}
@@ -296,7 +301,8 @@ def _trouble(trouble: _Trouble, advice: str) -> Iterable[Text]:
     where = f" in {visible_line(trouble.step)}" if trouble.step else ""
     kind = f" ({trouble.failure.value})" if trouble.failure else ""
     size = count(trouble.size, "endpoint")
-    yield Text.assemble(head, f"{where}{kind}: {size}")
+    behind = f" behind the jump host {trouble.jump}" if trouble.jump else ""
+    yield Text.assemble(head, f"{where}{kind}: {size}{behind}")
     largest = sorted(trouble.by_detail.items(), key=lambda item: -len(item[1]))
     for same, those in largest[:_MAX_DETAILS]:
         said = those[0][1] if len(those) == 1 else same
@@ -318,7 +324,7 @@ def _advice(trouble: _Trouble, plan: Plan, *, resumable: bool) -> str:
             return ASKED if all(each.asked for each in those) else IN_DOUBT
         if any(step.id == trouble.step and step.changes for step in plan.steps):
             return UNKNOWN
-    return ADVICE[trouble.failure] if trouble.failure else ""
+    return advice_for(trouble.failure, jump=trouble.jump) if trouble.failure else ""
 
 
 def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
@@ -337,10 +343,12 @@ def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:
     most = reasons.most_common()
     shown = max(_MAX_REASONS, len(plan.steps)) if plan.dry_run else _MAX_REASONS
     for (step, reason), number in most[:shown]:
-        line = Text.assemble(("skipped", STATE_STYLE[EndState.SKIPPED]))
-        yield line.append(f" {visible_line(step)} on {count(number, 'endpoint')}: ").append(
-            visible_line(reason)
-        )
+        would = _WOULD.match(reason) if plan.dry_run else None
+        state = EndState.CHANGED if would else EndState.SKIPPED
+        line = Text.assemble(("would change" if would else "skipped", STATE_STYLE[state]))
+        line.append(f" {visible_line(step)} on {count(number, 'endpoint')}")
+        why = visible_line(reason[would.end() :] if would else reason)
+        yield line.append(f": {why}") if why else line
     if len(most) > shown:
         yield Text(f"and {count(len(most) - shown, 'other reason')}", "dim")
 

@@ -70,6 +70,8 @@ STYLE: Final[dict[Word, str]] = {
 }
 _SHORTEST_BAR: Final = 5
 _LONGEST_BAR: Final = 16
+_FEWEST_WORDS: Final = 13
+"""Cells of `good`, `bad` and `todo` beside the shortest bar, without most of their digits."""
 
 
 def first_that_fits(texts: Iterable[Text], width: int) -> Text:
@@ -125,7 +127,10 @@ def bar(tally: Tally, ends: Ends, total: int, width: int) -> Text:
     """
     digits = len(str(len(tally.plan.endpoints)))
     words = (35 if width >= WIDE else 23) + 3 * max(digits - 1, 1)
-    cells = min(width - label_cells(tally) - 2 * digits - 7 - words, _LONGEST_BAR)
+    room = width - label_cells(tally) - 2 * digits - 7
+    cells = min(room - words, _LONGEST_BAR)
+    if cells < _SHORTEST_BAR <= room - _FEWEST_WORDS - 3 * digits:
+        cells = _SHORTEST_BAR  # beside it stands what went wrong, or the sums
     if width < NARROW or cells < _SHORTEST_BAR:
         return Text()
     numbers = [max(ends.by_word[word], 0) for word in _PARTS]
@@ -162,6 +167,7 @@ def ends_text(ends: Ends, room: int, *, to_come: int = 0) -> Text:
     for whole in (
         *_in_full(by_word, to_come),
         joined([*_total("good", good, "green"), *_said(bad, SHORT), *_todo(to_come)], " "),
+        *([joined(_said(bad, SHORT), " ")] if bad else []),
         joined(
             [
                 *_total("good", good, "green"),
@@ -170,7 +176,6 @@ def ends_text(ends: Ends, room: int, *, to_come: int = 0) -> Text:
             ],
             " ",
         ),
-        joined(_said(bad, SHORT), " "),
     ):
         if whole.cell_len <= room:
             return whole

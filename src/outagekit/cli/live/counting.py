@@ -156,11 +156,17 @@ class Counts:
 
     def note_answer(self, seat: Seat, stage: StageCount) -> None:
         """Remember that a command of ours ran on an endpoint in a stage."""
+        seat.heard = True
         if stage.number in seat.answered:
             return
         seat.answered.add(stage.number)
         for group in seat.groups_in(stage):
             group.answered += 1
+
+    def forget_voices(self) -> None:
+        """Let every endpoint be one that no command of ours has run on since a process began."""
+        for seat in self.seats.values():
+            seat.heard = False
 
     def end(self, seat: Seat, said: Said) -> None:
         """Count a step's end on an endpoint, instead of what that step was counted as."""

@@ -15,14 +15,14 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from outagekit.cli.fitting import shorten
-from outagekit.cli.live.bars import STYLE, WIDE, ends_text, joined
+from outagekit.cli.live.bars import STYLE, WIDE, ends_text, first_that_fits, joined
 from outagekit.cli.live.standing import ENDING, Ends, Word, rank_of
 from outagekit.cli.render import STATE_STYLE
 from outagekit.events import EndState
 from outagekit.text import count, duration, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from outagekit.cli.live.standing import Fold, Running, Said
     from outagekit.cli.live.tally import Tally
@@ -33,6 +33,7 @@ TIMES: Final = "\u00d7"
 _BETWEEN: Final = " · "
 _OLD_S: Final = 3.0
 """A step that runs for less is no straggler, unless there is room for every step."""
+_SILENT_S: Final = 2.0
 _WIDEST: Final = 120
 _MOST_NAMES: Final = 4
 _PURPOSES: Final = {"probe": "  look", "recheck": "  verify", "undo": "  undo"}
@@ -84,7 +85,29 @@ def stragglers(tally: Tally, now_s: float, width: int, rows: int) -> list[Text]:
     room = max(width - 24, 18)
     step_cells = min(tally.longest_step, max(room // 3, room - tally.longest_name))
     name_cells = min(tally.longest_name, room - step_cells)
-    return [_straggler(each, now_s, name_cells, step_cells) for each in oldest]
+    lines = []
+    for each in oldest:
+        line = _straggler(each, now_s, name_cells, step_cells)
+        if now_s - each.since_ns / 1e9 >= _SILENT_S:
+            left = width - line.cell_len
+            line.append_text(first_that_fits((*_silence(tally, each), Text()), left))
+        lines.append(line)
+    return lines
+
+
+def _silence(tally: Tally, each: Running) -> Iterator[Text]:
+    """Yield, from long to short, that no command of ours has come back from an endpoint yet.
+
+    Whether it is connecting, waiting at a jump host or for sudo is known only once it is over.
+    """
+    seat = tally.seats[each.endpoint]
+    if seat.heard:
+        return
+    site = tally.plan.site_of(seat.endpoint)
+    jump = visible_line(site.jump) if site is not None and site.jump else ""
+    through = (f" through the jump host {jump}", " through a jump host") if jump else ()
+    for way in (*through, ""):
+        yield Text(f"  no answer yet{way}", "dim")
 
 
 def _straggler(each: Running, now_s: float, name_cells: int, step_cells: int) -> Text:

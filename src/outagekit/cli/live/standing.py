@@ -245,6 +245,8 @@ class Seat:
     """Stage number -> what it is counted as there."""
     answered: set[int] = field(default_factory=set)
     """Stages in which a command of ours ran on it."""
+    heard: bool = False
+    """A command of ours ran on it in this process life."""
     worst: Word | None = None
     """What it is counted as among all; None as long as it is not."""
     attempt: str = ""

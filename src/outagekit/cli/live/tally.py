@@ -161,6 +161,7 @@ class Tally(Counts):
             self._left[attempt] = left.purpose
             self.weigh(seat)
         self._said.clear()
+        self.forget_voices()
         self.waiting = {name: at_ns + later_ns for name, at_ns in self.waiting.items()}
         self.parked = {name: until_ns + later_ns for name, until_ns in self.parked.items()}
         for wave in self._waves():
@@ -394,7 +395,5 @@ def _said_of(event: StepFinished, last: str) -> Said:
     sure, text = foreseen(event)
     if event.state in {EndState.OK, EndState.CHANGED}:
         text = result_line(event.result) or last or event.detail
-    said = Said(event.step, event.state, event.failure, text)
-    if event.refused:
-        return said._replace(mark="refused")
-    return said._replace(mark="would") if sure else said
+    mark: Mark = "refused" if event.refused else "would" if sure else ""
+    return Said(event.step, event.state, event.failure, text, mark)

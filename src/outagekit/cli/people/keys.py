@@ -97,6 +97,10 @@ if sys.platform == "win32":
                     return None
                 time.sleep(0.02)
 
+    def forget_typed(_descriptor: int) -> None:
+        """Throw away the keys nobody asked for yet."""
+        TerminalKeys().forget()
+
     class Echo:
         """What is typed is shown only by whoever reads it, so there is nothing to do."""
 
@@ -157,6 +161,10 @@ else:
 
         def _is_ours(self) -> bool:
             return is_ours(self._descriptor)
+
+    def forget_typed(descriptor: int) -> None:
+        """Throw away what was typed at a terminal and not read. Raises `OSError`."""
+        TerminalKeys(descriptor).forget()
 
     class Echo:
         """Whether a terminal shows what is typed; nothing is changed where that cannot be.

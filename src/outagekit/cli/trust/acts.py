@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from outagekit.errors import LogDamaged, NothingMatched
 from outagekit.events import Note, RunId
+from outagekit.text import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,10 @@ class TrustLog:
             self._journal(client).append(signed)
         except LogDamaged as damage:
             log = self.folder / client / "log.jsonl"
-            hint = f"find out who changed {log}; put it aside to begin a new one"
+            hint = (
+                f"find out who changed {log}; put it aside to begin a new one,"
+                " together with anchors.txt"
+            )
             raise LogDamaged(damage.message, hint=hint) from damage
 
     def _journal(self, client: str) -> Journal:
@@ -55,7 +59,8 @@ class TrustLog:
     def records(self, client: str) -> list[Record]:
         """Return what was done to a client's trust, in order; nothing if there is no log.
 
-        Raises `LogDamaged` if the log was altered, its last act included.
+        Raises `LogDamaged` if the log was altered, its last act included, if it was taken away,
+        or is another client's.
         """
         from outagekit.log.reader import read_records
         from outagekit.log.verify import verify
@@ -67,4 +72,7 @@ class TrustLog:
             return []
         if not verdict.ok:
             raise LogDamaged(f"the log of {client}'s trust: {verdict.reason}")
+        if verdict.run not in {None, client}:
+            whose = visible_line(verdict.run or "")
+            raise LogDamaged(f"the log of {client}'s trust is that of {whose}")
         return list(read_records(folder))

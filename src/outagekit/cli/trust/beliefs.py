@@ -183,7 +183,7 @@ def confirm_change(screen: Screen, found: Sequence[Found], question: str, *, yes
     answer = screen.ask(f"{question} {number}? Type {number}:", flag="--yes")
     if answer != number:
         given = visible_line(answer[:40])
-        raise StoppedByPerson(f"the answer was {given}, not {number}, so nothing is changed")
+        raise StoppedByPerson(f'the answer was "{given}", not {number}, so nothing is changed')
 
 
 def replaced(screen: Screen, store: TrustStore, found: Sequence[Found], because: str) -> None:

@@ -197,14 +197,15 @@ def _ask(screen: Screen, found: Sequence[Found]) -> None:
     folded = is_folded(screen, found)
     number = f"{sum(len(each.keys) for each in found):,}"
     also = f", or {_LIST} to see each" if folded else ""
-    question = f"Believe these {number}? Type yes{also}:"
+    these = "this one" if number == "1" else f"these {number}"
+    question = f"Believe {these}? Type yes{also}:"
     answer = screen.ask(question, flag="--yes").casefold()
     if folded and answer == _LIST:
         screen.lines(key_lines(found, screen.people.width))
-        answer = screen.ask(f"Believe these {number}? Type yes:", flag="--yes").casefold()
+        answer = screen.ask(f"Believe {these}? Type yes:", flag="--yes").casefold()
     if answer not in {"y", "yes"}:
         given = visible_line(answer[:40])
-        raise StoppedByPerson(f"the answer was {given}, not yes, so none is believed")
+        raise StoppedByPerson(f'the answer was "{given}", not yes, so none is believed')
 
 
 def _names_of_keys(store: TrustStore, client: str) -> dict[HostKey, list[str]]:

@@ -60,6 +60,8 @@ class Taken:
     stdin: bytes
     early: bytes = b""
     """Standard error that is already there."""
+    pid: int | None = None
+    """The process that is going to be the command, where it runs as root and was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,10 @@ def take_as_root(
     channel = start(Command(ticket.line(command.line), ticket.begin))
     if isinstance(channel, Failure):
         return channel
-    early = elevate(session, channel, ticket, sudoer=sudoer, redactor=redactor, timeout_s=timeout_s)
-    if isinstance(early, Failure):
-        return early
-    return Taken(channel, ticket.begin + command.stdin, early)
+    talk = elevate(session, channel, ticket, sudoer=sudoer, redactor=redactor, timeout_s=timeout_s)
+    if isinstance(talk, Failure):
+        return talk
+    return Taken(channel, ticket.begin + command.stdin, talk.rest, talk.pid)
 
 
 def elevate(
@@ -121,10 +123,10 @@ def elevate(
     sudoer: Sudoer,
     redactor: Redactor,
     timeout_s: float,
-) -> bytes | Failure:
+) -> Talk | Failure:
     """Wait until the command on a channel stands before its beginning as root.
 
-    Returns what came on standard error after GO. What came on standard output before is dropped:
+    Returns the talk that led there. What came on standard output before is dropped:
     it is not the command's, which begins once `ticket.begin` was sent. Blocks for at most
     `timeout_s`, and for the turns of two others with the same password. Failures, never `sent`:
     `become`, `lost`, and `credential_stopped` or `timeout` of such a turn; then the channel is
@@ -156,7 +158,7 @@ class _Elevation:
         self._timeout_s = timeout_s
         self._until_s = time.monotonic() + timeout_s
 
-    def run(self) -> bytes | Failure:
+    def run(self) -> Talk | Failure:
         """Talk until it is decided."""
         heard = self._listen(0)
         if heard == "asked":
@@ -165,7 +167,7 @@ class _Elevation:
                 return answered
             heard = answered
         if heard == "through" and self._talk.uid == 0:
-            return self._talk.rest
+            return self._talk
         return self._explained(heard)
 
     def _listen(self, asked_before: int) -> _Heard:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -34,6 +35,9 @@ _QUIET_S: Final = 2.0
 _TERM_S: Final = 1.0
 _KILL_S: Final = 0.5
 _BACKSTOP_S: Final = 1.0
+_STRIKE_S: Final = 4.0
+"""How long ending the command in another way than by the server's signals may take."""
+_STRIKE_SLICE_S: Final = 0.1
 
 _End = Literal["ended", "timeout", "interrupted", "broken"]
 
@@ -62,6 +66,8 @@ class Running:
     """Standard error that came with the endpoint's word that it took the command."""
     bell: _Bell = field(default_factory=_Bell)
     interrupted: threading.Event = field(default_factory=threading.Event)
+    strike: Callable[[], None] | None = None
+    """Ends the command with all it has started, where a signal from the server does not."""
 
     def interrupt(self) -> None:
         """Have it end before its time; from any thread."""
@@ -93,6 +99,7 @@ class _Follower:
         """Follow the command to its end."""
         session, limits = self._running.session, self._running.limits
         longest_s = limits.run_s + _TERM_S + _KILL_S + _BACKSTOP_S
+        longest_s += _STRIKE_S if self._running.strike is not None else 0.0
         self._channel.settimeout(0.0)
         self._channel.in_buffer.set_event(self._bell)
         self._channel.in_stderr_buffer.set_event(self._bell)
@@ -170,16 +177,34 @@ class _Follower:
     def _stop(self) -> None:
         """Ask the command to end, then insist; what it says meanwhile is kept.
 
-        A server may pass no signal on, as OpenSSH does for root: then the command may go on.
+        A server may pass no signal on: then the command may go on.
         """
+        self._pending = memoryview(b"")
+        if self._running.strike is not None and self._struck(self._running.strike):
+            return
         for signal, grace_s in (("TERM", _TERM_S), ("KILL", _KILL_S)):
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 if self._channel.closed or not self._running.session.is_active():
                     return
                 self._running.session.signal(self._channel, signal)
-                self._pending = memoryview(b"")
                 if self._loop(time.monotonic() + grace_s, heeding=False) == "ended":
                     return
+
+    def _struck(self, strike: Callable[[], None]) -> bool:
+        """Have the command ended by `strike`; return whether there is nothing left to be asked."""
+        striking = threading.Thread(target=strike, daemon=True, name="outagekit-strike")
+        try:
+            striking.start()
+        except RuntimeError:  # this machine has no room for a thread now
+            return False
+        until_s = time.monotonic() + _STRIKE_S
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            while striking.is_alive() and (now_s := time.monotonic()) < until_s:
+                slice_s = min(until_s, now_s + _STRIKE_SLICE_S)
+                if self._loop(slice_s, heeding=False) == "ended":
+                    return True
+            return self._loop(time.monotonic() + _KILL_S, heeding=False) == "ended"
+        return True
 
     def _outcome(self, end: _End) -> Outcome:
         for stream, capture in self._captures.items():

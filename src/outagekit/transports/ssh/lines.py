@@ -187,7 +187,7 @@ class Lines:
         else:
             line = self._to(Route(server), server.port, asker, deadlines)
             if isinstance(line, Failure):
-                detail = f"the jump host cannot be reached: {line.detail}"
+                detail = f"the jump host {server.place} cannot be reached: {line.detail}"
                 return replace(line, detail=detail)
         return line if isinstance(line, Failure) else enter(line, server, asker)
 

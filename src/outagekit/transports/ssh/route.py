@@ -6,6 +6,7 @@ looked up, and connections made, elsewhere.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from outagekit.inventory.model import Credential
@@ -54,6 +55,25 @@ class Route:
     first server."""
 
     @property
+    def words(self) -> str:
+        """The way on one line, to be compared with that of another day.
+
+        Of a program only a hash is told: its command line may hold what is nobody's business.
+        """
+        servers = [f"{_called(self.end)}", *(_called(hop) for hop in reversed(self.hops))]
+        if self.command:
+            digest = hashlib.sha256(self.command.encode("utf-8", "surrogateescape")).hexdigest()
+            servers.append(f"ProxyCommand {digest}")
+        return " by ".join(servers)
+
+    @property
     def is_direct(self) -> bool:
         """Whether a TCP connection from here leads straight to the endpoint."""
         return not self.hops and not self.command
+
+
+def _called(server: Server) -> str:
+    user = server.credential.user if server.credential is not None else server.user
+    login = f"{user}@" if user else ""
+    known = "" if server.known_as == server.address else f" ({server.known_as})"
+    return f"{login}{server.address} port {server.port}{known}"

@@ -50,6 +50,18 @@ SFTP_SERVER: Final = (
 )
 """What a POSIX shell runs where the server's own subsystem has the wrong account."""
 
+_STRIKE: Final = """\
+if [ -r /proc/{pid}/stat ]; then IFS= read -r it </proc/{pid}/stat; set -- ${{it##*) }}; it=$3;\
+ else it=$(ps -o pgid= -p {pid}); fi; it=$((it)); [ "$it" -gt 1 ] || exit 1; kill -TERM "-$it";\
+ tries=10; while [ "$tries" -gt 0 ] && kill -0 "-$it" 2>/dev/null;\
+ do sleep 0.1 2>/dev/null || sleep 1; tries=$((tries - 1)); done; kill -KILL "-$it" 2>/dev/null;\
+ exit 0"""
+
+
+def strike(pid: int) -> str:
+    """Return what a POSIX shell runs to end a process and its group: TERM, KILL a second later."""
+    return _STRIKE.format(pid=pid)
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -64,8 +76,8 @@ class Ticket:
 
     @property
     def go(self) -> re.Pattern[bytes]:
-        """What says that a shell was started, and as whom."""
-        return re.compile(rf"{self.nonce}-GO-([0-9]{{0,10}})\r?\n".encode())
+        """What says that a shell was started, as whom, and which process the command will be."""
+        return re.compile(rf"{self.nonce}-GO-([0-9]{{0,10}})(?: *-([0-9]{{1,10}}))?\r?\n".encode())
 
     @property
     def begin(self) -> bytes:
@@ -82,14 +94,15 @@ class Ticket:
         Every login shell takes it. sudo makes `%` of `%%`, so the line does not hold ASK itself.
         """
         inner = (
-            f"echo {self.nonce}-GO-$(id -u) >&2; IFS= read -r go;"
+            f"echo {self.nonce}-GO-$(id -u)-$$ >&2; IFS= read -r go;"
             f' [ "$go" = {self.nonce} ] || exit {_NOT_LET}; {command}'
         )
         return f"exec env LC_ALL=C sudo -H -S -p '{self.nonce}%%ASK' -- sh -c {shlex.quote(inner)}"
 
 
 _LINE: Final = re.compile(
-    r"(?s)echo ([0-9a-z]+)-GO-\$\(id -u\) >&2; IFS= read -r go; \[ [^]]* \] \|\| exit \d+; (.*)"
+    r"(?s)echo ([0-9a-z]+)-GO-\$\(id -u\)-\$\$ >&2; IFS= read -r go;"
+    r" \[ [^]]* \] \|\| exit \d+; (.*)"
 )
 
 
@@ -121,6 +134,8 @@ class Talk:
         """GO was seen."""
         self.uid: int | None = None
         """Whose rights the shell behind GO has; None if it does not tell."""
+        self.pid: int | None = None
+        """The process that shell is and the command becomes; None if it does not tell."""
 
     @property
     def rest(self) -> bytes:
@@ -151,6 +166,7 @@ class Talk:
         if went is not None and not 0 <= asked < went.start():
             self.through = True
             self.uid = int(went[1]) if went[1] else None
+            self.pid = int(went[2]) if went[2] else None
             start, end = went.span()
         elif asked >= 0:
             self.asked += 1

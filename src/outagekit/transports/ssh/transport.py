@@ -34,7 +34,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,12 +70,14 @@ from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
 from outagekit.transports.ssh.host_keys import judge, words_for
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
-from outagekit.transports.ssh.sudo import SFTP_SERVER
+from outagekit.transports.ssh.sudo import SFTP_SERVER, strike
 from outagekit.transports.ssh.way import Line
 from outagekit.transports.trust import filed_under
 from outagekit.transports.watchdog import WATCHDOG
 
 _ACCEPT_BACKSTOP_S: Final = 1.0
+_STRIKE_S: Final = 3.0
+"""What each part of ending a command of root may take."""
 _LONGEST_DETAIL: Final = 1000
 T = TypeVar("T")
 _NOT_OPEN: Final = Failure(FailureKind.LOST, "the connection is not open")
@@ -125,7 +127,8 @@ class SshTransport:
         if isinstance(taken, Failure):
             spent_ms = round((time.monotonic() - began_s) * 1000)
             return Outcome(None, duration_ms=spent_ms, failure=self._cleaned(taken))
-        following = Running(session, taken.channel, taken.stdin, limits, taken.early)
+        end_it = None if taken.pid is None else partial(self._strike, session, taken.pid)
+        following = Running(session, taken.channel, taken.stdin, limits, taken.early, strike=end_it)
         with self._followed(following) as running:
             outcome = follow(running, self.redactor, on_output)
         return replace(outcome, failure=self._cleaned(outcome.failure))
@@ -338,6 +341,17 @@ class SshTransport:
             redactor=self.redactor,
             timeout_s=self._access.deadlines.become_s,
         )
+
+    def _strike(self, session: Session, pid: int) -> None:
+        """End a process of root with its group: only root can."""
+        command = Command(strike(pid), account="root")
+        taken = self._taken(session, command, _STRIKE_S)
+        if isinstance(taken, Failure):
+            return
+        with suppress(paramiko.SSHException, EOFError, OSError), closing(taken.channel):
+            taken.channel.settimeout(_STRIKE_S)
+            taken.channel.sendall(taken.stdin)
+            taken.channel.status_event.wait(_STRIKE_S)
 
     def _accepted(
         self, session: Session, command: Command, accept_s: float

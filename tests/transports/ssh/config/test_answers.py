@@ -26,12 +26,19 @@ def parsed(text: str, name: str = "config", here: Here = HERE) -> tuple[ConfigFi
     return file, problems
 
 
-def said(text: str, host: str = "web-01", *, system: str = "", here: Here = HERE) -> Answer:
+def said(
+    text: str,
+    host: str = "web-01",
+    *,
+    system: str = "",
+    here: Here = HERE,
+    user: str | None = None,
+) -> Answer:
     own, faults = parsed(text, here=here)
     theirs, more = parsed(system, "ssh_config")
     assert not faults
     assert not more
-    return answer(own, theirs, Asked(host), here)
+    return answer(own, theirs, Asked(host, user), here)
 
 
 def noticed(text: str, **options: object) -> list[str]:
@@ -133,6 +140,14 @@ def test_a_command_with_signs_of_a_shell_in_a_name_never_runs() -> None:
     here = Here(user="me", home="/", machine="d", succeeds=lambda line: ran.append(line) is None)
     with pytest.raises(InvalidInput, match="characters that ssh refuses"):
         said('HostName x;id\nMatch exec "test %h"\n', here=here)
+    assert ran == []
+
+
+def test_a_user_of_the_inventory_is_never_more_than_a_word_of_a_matching_command() -> None:
+    ran: list[str] = []
+    here = Here(user="me", home="/", machine="d", succeeds=lambda line: ran.append(line) is None)
+    with pytest.raises(InvalidInput, match=r"Match exec: the user name .*a shell"):
+        said('Match exec "ssh %r@bastion"\n', here=here, user="x$IFS-oProxyCommand=id")
     assert ran == []
 
 

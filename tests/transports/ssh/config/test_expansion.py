@@ -87,6 +87,22 @@ def test_a_name_with_signs_of_a_shell_never_reaches_one(
 
 
 @pytest.mark.parametrize(
+    "user",
+    ["x$IFS-oProxyCommand=id", "HOST$", "*", "a b", "w?b", "[ab]", "#x", "~root"],
+)
+def test_a_user_of_the_inventory_never_becomes_several_words_or_another_one_of_a_command(
+    user: str,
+) -> None:
+    with pytest.raises(InvalidInput, match=r"config:1:14: the user name .*a shell"):
+        expanded("ProxyCommand ssh -W %h:%p %r@bastion\n", "web-01", user)
+    assert expanded("Port 2022\n", "web-01", user).command == ""
+
+
+def test_what_the_person_wrote_as_user_is_theirs_to_decide() -> None:
+    assert expanded("User 'a b'\nProxyCommand nc %r\n").command == "nc a b"
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("IdentityFile %z\n", "config:1:14: %z has no meaning here"),

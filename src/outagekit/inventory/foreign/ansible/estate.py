@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from outagekit.inventory.foreign.findings import LIMIT_ENDPOINTS
 from outagekit.source import shown
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from outagekit.inventory.foreign.findings import Place
 
 Settings = dict[str, "Setting"]
+
+LIMIT_STATEMENTS: Final = 2_000_000
+"""How much all files together may say: a host named, a variable set, a host's place in a group.
+
+Ranges and aliases make much of little, so what they stand for is counted as well."""
+_CHEAP: Final = 10
+"""Variables a host inherits that cost as much as one statement."""
 
 PRIORITY: Final = "ansible_group_priority"
 PORT: Final = "ansible_port"
@@ -32,6 +40,10 @@ class EstateError(ValueError):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
+
+
+class TooMuch(Exception):  # noqa: N818  (ends the reading of a whole inventory, is caught there)
+    """The files say more than can be held, as a sentence."""
 
 
 @dataclass(slots=True)
@@ -63,18 +75,29 @@ class Estate:
     def __init__(self) -> None:
         self.groups: dict[str, Group] = {}
         self.hosts: dict[str, Host] = {}
+        self._statements = 0
         self.add_group(ALL)
         self.add_group(UNGROUPED)
         self.add_child(ALL, UNGROUPED)
 
+    def spend(self, statements: int = 1) -> None:
+        """Count what is said; raises `TooMuch` beyond the limit."""
+        self._statements += statements
+        if len(self.hosts) > LIMIT_ENDPOINTS:
+            raise TooMuch(f"there are more than {LIMIT_ENDPOINTS} endpoints")
+        if self._statements > LIMIT_STATEMENTS:
+            raise TooMuch("its ranges, aliases and groups stand for more than can be read")
+
     def add_group(self, name: str, place: Place | None = None) -> Group:
         """Return the group of this name, which is made if it is new."""
+        self.spend()
         return self.groups.setdefault(name, Group(name, place))
 
     def add_host(
         self, name: str, place: Place, *, group: str | None = None, port: Setting | None = None
     ) -> None:
         """Add a host, and to a group; a port counts only where the host is first named."""
+        self.spend()
         if name not in self.hosts:
             self.hosts[name] = Host(name, place)
             if port is not None:
@@ -97,6 +120,7 @@ class Estate:
 
     def put(self, entity: str, name: str, setting: Setting) -> None:
         """Set a variable of a group or host; a group that is called like a host comes first."""
+        self.spend()
         group = self.groups.get(entity)
         if group is None:
             self.hosts[entity].settings[name] = setting
@@ -146,6 +170,7 @@ class Estate:
         while waiting:
             parent = waiting.pop()
             if parent not in found:
+                self.spend()
                 found.add(parent)
                 waiting += self.groups[parent].parents
         return found
@@ -156,6 +181,7 @@ class Estate:
         above: dict[str, set[str]] = {}
         for group in self.groups.values():
             above[group.name] = self._above(group.name) | {group.name}
+            self.spend(len(group.hosts) * len(above[group.name]))
             for host in group.hosts:
                 direct[host] |= above[group.name]
         return {
@@ -181,6 +207,7 @@ class Estate:
             for group in groups:
                 holds |= files_of("group", group.name)
             holds |= host.settings
+            self.spend(len(holds) // _CHEAP)
             yield host, groups, holds | files_of("host", name)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from outagekit.errors import InvalidInput
-from outagekit.inventory.foreign.ansible.estate import PRIORITY, Estate
+from outagekit.inventory.foreign.ansible.estate import PRIORITY, Estate, TooMuch
 from outagekit.inventory.foreign.ansible.facts import HONOURED
 from outagekit.inventory.foreign.ansible.groups import TreeReader, is_program_output
 from outagekit.inventory.foreign.ansible.ini import first_line, is_section, read_ini
@@ -18,13 +18,14 @@ from outagekit.inventory.foreign.ansible.node import VAULT, Node
 from outagekit.inventory.foreign.ansible.variables import VariableFiles, text_of, tree_of
 from outagekit.inventory.foreign.findings import Findings, Place
 from outagekit.inventory.foreign.program import LIMIT_S, Permit, Program, is_program
+from outagekit.inventory.foreign.proposal import Gathered
 from outagekit.source import shown
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from outagekit.inventory.foreign.proposal import Gathered, Wishes
+    from outagekit.inventory.foreign.proposal import Wishes
 
 _IGNORED_NAMES: Final = frozenset(["host_vars", "group_vars", "vars_plugins"])
 _IGNORED_ENDINGS: Final = (
@@ -44,12 +45,16 @@ def read_ansible(path: Path, wishes: Wishes, findings: Findings, permit: Permit)
     beside = path if path.is_dir() else path.absolute().parent
     files = VariableFiles(beside, findings, skip_encrypted=wishes.skip_encrypted)
     sources = _Sources(estate, findings, permit)
-    if path.is_dir():
-        sources.folder(path, 0)
-        form = "folder"
-    else:
-        form = sources.file(path)
-    gathered = gather(estate, files, wishes, findings)
+    form = "folder" if path.is_dir() else "file"
+    try:
+        if path.is_dir():
+            sources.folder(path, 0)
+        else:
+            form = sources.file(path)
+        gathered = gather(estate, files, wishes, findings)
+    except TooMuch as error:
+        findings.fault(Place(path), str(error), "split it")
+        gathered = Gathered("")
     gathered.form = f"Ansible, {form}"
     if files.skipped and wishes.skip_encrypted:
         names = ", ".join(visible_line(str(each)) for each in files.skipped)

@@ -83,26 +83,38 @@ class _Maker:
         self._findings = findings
         self._number = 0
         self._above: list[int] = []
+        self._made: dict[int, tuple[Node, int]] = {}
+        """What was made of each collection and how many levels it has: aliases cost nothing."""
+        self._deepest = 0
         self._scalars = yaml.constructor.SafeConstructor()
         self._resolver: Any = yaml.resolver.Resolver()
 
     def make(self, node: Any) -> Node:
-        """Return a node; an alias becomes another node of the same values."""
-        self._number += 1
-        if self._number > LIMIT_NODES:
-            raise _Unusable(node.start_mark, f"the file holds more than {LIMIT_NODES} values")
-        if id(node) in self._above or len(self._above) > LIMIT_DEPTH:
+        """Return a node; an alias becomes the very node of its anchor."""
+        made, levels = self._made.get(id(node), (None, 0))
+        self._deepest = max(self._deepest, len(self._above) + levels)
+        if id(node) in self._above or self._deepest > LIMIT_DEPTH:
             raise _Unusable(node.start_mark, "this value holds itself, or too many levels")
+        if made is not None:
+            return made
+        self._spend(node, 1)
         place = _place(self._path, node.start_mark)
         if node.tag in _SEALED:
             return Node("encrypted", place)
         if isinstance(node, yaml.ScalarNode):
             return Node("scalar", place, self._scalar(node))
+        before, self._deepest = self._deepest, len(self._above)
         self._above.append(id(node))
-        try:
-            return self._collection(node, place)
-        finally:
-            self._above.pop()
+        made = self._collection(node, place)
+        self._above.pop()
+        self._made[id(node)] = made, self._deepest - len(self._above)
+        self._deepest = max(before, self._deepest)
+        return made
+
+    def _spend(self, node: Any, values: int) -> None:
+        self._number += values
+        if self._number > LIMIT_NODES:
+            raise _Unusable(node.start_mark, f"the file holds more than {LIMIT_NODES} values")
 
     def _collection(self, node: Any, place: Place) -> Node:
         if isinstance(node, yaml.SequenceNode) and node.tag in {f"{_CORE}seq", _UNSAFE}:
@@ -112,7 +124,7 @@ class _Maker:
             self._warn_of_twins(node)
             for key, value in self._pairs(node):
                 known = made.entries.get(key.value)
-                made.entries[key.value] = (known[0] if known else key, self.make(value))
+                made.entries[key.value] = (known[0] if known else key, value)
             return made
         raise _Unusable(node.start_mark, f"the tag {shown(node.tag)} is not read here")
 
@@ -127,7 +139,7 @@ class _Maker:
                 self._findings.warn(place, message, "only what stands behind the last one counts")
             seen.add(key.value)
 
-    def _pairs(self, node: Any) -> Iterator[tuple[Node, Any]]:
+    def _pairs(self, node: Any) -> Iterator[tuple[Node, Node]]:
         """Yield a mapping's keys and values: what it merges first, as its own win."""
         own = [pair for pair in node.value if pair[0].tag != _MERGE]
         for key, value in node.value:
@@ -137,20 +149,18 @@ class _Maker:
             made = self.make(key)
             if made.kind != "scalar":
                 raise _Unusable(key.start_mark, "a key must be a text")
-            yield made, value
+            yield made, self.make(value)
 
-    def _merged(self, value: Any) -> Iterator[tuple[Node, Any]]:
+    def _merged(self, value: Any) -> Iterator[tuple[Node, Node]]:
         sources = [value]
         if isinstance(value, yaml.SequenceNode):
             sources = list(reversed(value.value))
-        if id(value) in self._above or not all(isinstance(s, yaml.MappingNode) for s in sources):
+        if not all(isinstance(source, yaml.MappingNode) for source in sources):
             raise _Unusable(value.start_mark, "only mappings can be merged")
-        self._above.append(id(value))
         for source in sources:
-            if id(source) in self._above[:-1]:
-                raise _Unusable(source.start_mark, "a mapping cannot be merged into itself")
-            yield from self._pairs(source)
-        self._above.pop()
+            entries = self.make(source).entries
+            self._spend(source, len(entries))
+            yield from entries.values()
 
     def _scalar(self, node: Any) -> Any:
         tag = node.tag

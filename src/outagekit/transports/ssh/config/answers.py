@@ -118,6 +118,7 @@ class _Lookup:
             alias=self._text("hostkeyalias"),
             tag=self._text("tag") or "",
             final=self._final,
+            given=asked.user,
         )
 
     def _take(self, each: Statement | Include | Unknown) -> None:

@@ -12,10 +12,12 @@ from outagekit.transports.ssh.config.tokens import (
     BadTokenError,
     at_home,
     expanded,
+    has_token,
     host_fault,
     of_command,
     tokens_for,
     user_fault,
+    word_fault,
 )
 
 _FROM_ENVIRONMENT = "SSH_AUTH_SOCK"
@@ -100,6 +102,8 @@ def _command(answer: Answer, tokens: Mapping[str, str]) -> str:
         raise _refused(said, "a connection on standard input and output cannot be used here")
     hosts = (answer.hostname, answer.asked.host, answer.host_key_alias or answer.hostname)
     faults = [*map(host_fault, hosts), user_fault(answer.user)]
+    if answer.asked.user and has_token(said.value, "r"):
+        faults.append(word_fault(answer.asked.user))
     fault = next(filter(None, faults), "")
     if fault:
         raise _refused(said, fault)

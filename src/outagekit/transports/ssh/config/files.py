@@ -20,6 +20,8 @@ SYSTEM_FOLDER: Final = Path("/etc/ssh")
 _DEEPEST: Final = 16
 _LARGEST_BYTES: Final = 1024 * 1024
 _MOST_FILES: Final = 1000
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""All files together, one that is included twice counted twice: each time it is read anew."""
 
 
 class _UnfitError(Exception):
@@ -42,7 +44,8 @@ def load_file(
         raise InvalidInput(f"{path} {fault}") from fault
     if text is None:
         if needed:
-            raise InvalidInput(f"there is no SSH config {path}")
+            message = f"there is no SSH config {path}"
+            raise InvalidInput(message, hint="--ssh-config names another file, or none")
         return None
     made = loading.parsed(path, text, 0)
     if loading.problems:
@@ -58,6 +61,7 @@ class _Loading:
     user: bool
     problems: list[Problem] = field(default_factory=list)
     files: int = 0
+    size_chars: int = 0
 
     def parsed(self, path: Path, text: str, depth: int) -> ConfigFile:
         def included(word: str, place: Place) -> tuple[ConfigFile, ...]:
@@ -77,8 +81,15 @@ class _Loading:
             except _UnfitError as fault:
                 raise BadValueError(f"{path} {fault}") from fault
             if text is not None:
+                self._count(len(text), place)
                 found.append(self.parsed(path, text, depth))
         return tuple(found)
+
+    def _count(self, size_chars: int, place: Place) -> None:
+        self.size_chars += size_chars
+        if self.size_chars > _MOST_BYTES:
+            message = "files include too much: no config is that large"
+            raise InvalidInput(message, (place.problem(message),))
 
     def _found(self, word: str) -> list[Path]:
         if word.startswith("~"):

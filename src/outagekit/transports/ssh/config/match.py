@@ -11,9 +11,11 @@ from outagekit.transports.ssh.config.patterns import in_list, lowered
 from outagekit.transports.ssh.config.tokens import (
     BadTokenError,
     expanded,
+    has_token,
     host_fault,
     tokens_for,
     user_fault,
+    word_fault,
 )
 
 NOT_JUDGED: Final = frozenset({"localnetwork", "sessiontype", "command", "version"})
@@ -31,6 +33,8 @@ class Moment:
     alias: str | None
     tag: str
     final: bool
+    given: str | None = None
+    """Who logs in, if that was asked for and is no word of the config."""
 
 
 def holds(line: MatchLine, moment: Moment, here: Here) -> bool:
@@ -44,7 +48,7 @@ def holds(line: MatchLine, moment: Moment, here: Here) -> bool:
         if criterion.name == "exec":
             command = _command(criterion, line, moment, here)
             # What comes after a condition that does not hold is not run.
-            met = result and _succeeds(command, line, moment, here)
+            met = result and _succeeds(criterion, command, line, moment, here)
         else:
             met = criterion.name not in NOT_JUDGED and _met(criterion, moment, here)
             result = result and criterion.name not in NOT_JUDGED
@@ -79,9 +83,14 @@ def _command(criterion: Criterion, line: MatchLine, moment: Moment, here: Here) 
         raise _refused(line, str(fault)) from fault
 
 
-def _succeeds(command: str, line: MatchLine, moment: Moment, here: Here) -> bool:
+def _succeeds(
+    criterion: Criterion, command: str, line: MatchLine, moment: Moment, here: Here
+) -> bool:
     hosts = (moment.host, moment.alias or moment.host)
-    fault = next(filter(None, (*map(host_fault, hosts), user_fault(moment.user))), "")
+    faults = [*map(host_fault, hosts), user_fault(moment.user)]
+    if moment.given and has_token(criterion.argument, "r"):
+        faults.append(word_fault(moment.given))
+    fault = next(filter(None, faults), "")
     if fault:
         raise _refused(line, fault)
     return here.succeeds(command)

@@ -12,6 +12,7 @@ from outagekit.transports.ssh.config.model import Here
 _TOKEN: Final = re.compile(r"%(.?)", re.DOTALL)
 _PART: Final = re.compile(r"%(.?)|\$\{([^}]*)(\}?)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)(\}?)")
+_READ_BY_SHELLS: Final = re.compile(r"[\s$*?[\]]|^[~#]")
 _NEVER_IN_HOST: Final = frozenset("'`\"$\\;&<>|(){}")
 _NEVER_IN_USER: Final = frozenset("'`\";&<>|(){}")
 
@@ -108,6 +109,20 @@ def user_fault(user: str) -> str:
         or re.search(r"\s-", user)
     )
     return "the user name contains characters that ssh refuses" if bad else ""
+
+
+def word_fault(user: str) -> str:
+    """Return why a user's name would not stay one word, as it is, in a shell; or an empty text.
+
+    `ssh` lets these pass: there the person types the name, here a file of somebody may hold it.
+    """
+    bad = _READ_BY_SHELLS.search(user)
+    return "the user name contains characters that a shell would read" if bad else ""
+
+
+def has_token(text: str, letter: str) -> bool:
+    """Return whether a text holds the token with this letter."""
+    return letter in _TOKEN.findall(text)
 
 
 def _is_odd(sign: str) -> bool:
