@@ -2,7 +2,7 @@
 # How is the service right before the change? What was broken before is not the change's fault.
 # Last line: {"service_state": text, "instance": text}
 #   service_state  up; down: it should run and does not stay up; off: disabled or masked,
-#                  which is somebody's wish; absent: there is none
+#                  which is somebody's wish, or started only by others; absent: there is none
 #   instance       which start of the service it is; another one after each start
 
 facts() {
@@ -31,7 +31,7 @@ case $(fact LoadState)/$(fact ActiveState)/$(fact UnitFileState) in
       state=up
     fi
     ;;
-  */inactive/disabled) state=off ;;
+  */inactive/disabled | */inactive/static | */inactive/indirect) state=off ;;
 esac
 echo "$OK_SERVICE is $state before the change"
 printf '{"service_state": "%s", "instance": "%s"}\n' "$state" "$(instance)"

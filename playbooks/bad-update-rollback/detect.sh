@@ -83,6 +83,16 @@ fi
 installed=$(printf '%s' "$installed" | tr -cd 'A-Za-z0-9.+~:^_-')
 previous=$(printf '%s' "$previous" | tr -cd 'A-Za-z0-9.+~:^_-')
 
+# A version that was typed without its epoch or release would let a bad fleet look healthy.
+upstream=${installed#*:}
+for short in "$upstream" "${upstream%-*}"; do
+  if [ "$short" = "$OK_BAD_VERSION" ] && [ "$installed" != "$OK_BAD_VERSION" ] &&
+    [ "$installed" != "$OK_GOOD_VERSION" ]; then
+    echo "$OK_PACKAGE is installed as $installed: if that is the bad one, write it whole" >&2
+    exit 6
+  fi
+done
+
 impacted=false
 bad=$OK_BAD_VERSION
 [ "$manager" = apt ] || bad=${bad#0:}

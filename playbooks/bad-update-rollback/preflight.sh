@@ -36,7 +36,7 @@ refuse_by_name() {
 }
 
 refuse_without_space() {
-  full=$(df -Pk / /usr /var 2>/dev/null | awk -v least="$free_kib" \
+  full=$(df -Pk / /usr /var /var/lib/dpkg /var/lib/rpm /usr/lib/sysimage/rpm 2>/dev/null | awk -v least="$free_kib" \
     'NR > 1 && $4 ~ /^[0-9]+$/ && $4 < least { print $6 " has " int($4 / 1024) " MiB left" }' |
     sort -u)
   if [ -n "$full" ]; then
@@ -45,7 +45,14 @@ refuse_without_space() {
 }
 
 refuse_without_service() {
-  [ -n "$OK_SERVICE" ] || return 0
+  case $OK_SERVICE in
+    '') return 0 ;;
+    *.target | *.mount | *.automount | *.swap | *.slice | *.scope | *.device | *.path)
+      # To restart poweroff.target would be more than was asked for.
+      refuse "$OK_SERVICE is no service"
+      return 0
+      ;;
+  esac
   if ! command -v systemctl >/dev/null; then
     refuse "there is no systemctl here: leave service empty, and see to $OK_SERVICE yourself"
   elif [ "$(systemctl show --property LoadState "$OK_SERVICE")" = LoadState=not-found ]; then

@@ -1,8 +1,10 @@
 # shellcheck shell=sh
 # How long are the certificates in these files and behind these ports of this machine valid?
 # Reads only. One line for each certificate, the soonest to end last before the result.
-# Last line: {"found": int, "days_left": int, "expiring": bool, "soonest": text}
+# Last line: {"found": int, "days_left": int, "expiring": bool, "soonest": text, "faults": int,
+#             "fault": text}
 #   days_left of the one that ends first; below 0 it is over; 99999 where none was found
+#   faults    what there is and could not be judged, or is not valid yet; fault says the first
 
 if ! command -v openssl >/dev/null; then
   echo "there is no openssl here" >&2
@@ -19,10 +21,13 @@ now=$(date +%s)
 newline='
 '
 all=
-misses=0
+faults=0
+fault=
+most=200 # certificates of one file
 
 miss() {
-  misses=$((misses + 1))
+  faults=$((faults + 1))
+  [ -n "$fault" ] || fault=$(printf '%s' "$1" | tr '\n' ' ' | plain)
   echo "$1" >&2
 }
 
@@ -33,8 +38,8 @@ block() { # number: that certificate of a text
     /-----END (TRUSTED |X509 )?CERTIFICATE-----/ { if (number == wanted) exit }'
 }
 
-plain() { # for one line of people's text and of JSON
-  tr -d '\000-\037\177\\"|' | cut -c 1-200
+plain() { # lines of people's text, also fit for JSON
+  tr -d '\000-\011\013-\037\177\\"|' | cut -c 1-200
 }
 
 days_until() { # "Nov 22 18:00:00 2026 GMT" -> whole days, rounded down
@@ -53,23 +58,40 @@ days_until() { # "Nov 22 18:00:00 2026 GMT" -> whole days, rounded down
     }'
 }
 
+fact() { # name: out of what openssl printed; older ones write a blank after the sign
+  printf '%s\n' "$facts" | sed -n "s/^$1= *//p"
+}
+
 judge() { # where, PEM text
   number=1
-  while [ "$number" -le 20 ]; do
-    one=$(printf '%s\n' "$2" | block "$number")
-    [ -n "$one" ] || break
-    if ! end=$(printf '%s\n' "$one" | openssl x509 -noout -enddate 2>/dev/null); then
+  where=$(printf '%s' "$1" | tr '\n' ' ' | plain)
+  while one=$(printf '%s\n' "$2" | block "$number") && [ -n "$one" ]; do
+    if [ "$number" -gt "$most" ]; then
+      miss "$1: more than $most certificates, the others were not looked at"
+      break
+    fi
+    if ! facts=$(printf '%s\n' "$one" | openssl x509 -noout -startdate -enddate -subject \
+      -issuer -nameopt RFC2253 2>/dev/null | plain) || [ -z "$facts" ]; then
       miss "$1: certificate $number cannot be read"
     else
-      end=${end#notAfter=}
-      subject=$(printf '%s\n' "$one" | openssl x509 -noout -subject -nameopt RFC2253 | plain)
-      issuer=$(printf '%s\n' "$one" | openssl x509 -noout -issuer -nameopt RFC2253 | plain)
-      days=$(days_until "$end")
-      all="$all$days|$(printf '%s' "$1" | plain)|${subject#*=}|${issuer#*=}|$end$newline"
+      begin=$(fact notBefore)
+      end=$(fact notAfter)
+      if [ "$(days_until "$begin")" -ge 0 ]; then
+        miss "$1: certificate $number is not valid before $begin"
+      fi
+      all="$all$(days_until "$end")|$where|$(fact subject)|$(fact issuer)|$end$newline"
     fi
     number=$((number + 1))
   done
-  [ "$number" -gt 1 ] || miss "$1: no certificate in it"
+  [ "$number" -gt 1 ] || echo "$1: no certificate in it that can be read here" >&2
+}
+
+text_of() { # path: PEM, also of a file in DER
+  if ! grep -q 'BEGIN .*CERTIFICATE' "$1" &&
+    openssl x509 -inform DER -in "$1" -outform PEM 2>/dev/null; then
+    return 0
+  fi
+  tr -d '\000' <"$1"
 }
 
 # Patterns are read here; one that fits nothing is no fault: machines differ.
@@ -79,7 +101,7 @@ for path in $OK_FILES; do
     miss "$path: cannot be read"
     continue
   fi
-  judge "$path" "$(cat -- "$path")"
+  judge "$path" "$(text_of "$path")"
 done
 
 limit=
@@ -97,13 +119,16 @@ for port in $OK_PORTS; do
   shown=$($limit openssl s_client "$@" </dev/null 2>/dev/null) || :
   case $shown in
     *'BEGIN CERTIFICATE'*) judge "port $port" "$shown" ;;
-    *) miss "port $port: nobody answers there with a certificate" ;;
+    *CONNECTED*) miss "port $port: no certificate; it speaks no TLS, or only after STARTTLS" ;;
+    # Machines differ: one that has no such service is no fault.
+    *) echo "port $port: nobody answers there" >&2 ;;
   esac
 done
 
+rest=$(printf '"faults": %s, "fault": "%s"}' "$faults" "$fault")
 if [ -z "$all" ]; then
   echo "no certificate was found"
-  echo '{"found": 0, "days_left": 99999, "expiring": false, "soonest": ""}'
+  printf '{"found": 0, "days_left": 99999, "expiring": false, "soonest": "", %s\n' "$rest"
   exit 0
 fi
 sorted=$(printf '%s' "$all" | sort -t '|' -k 1,1nr)
@@ -113,6 +138,6 @@ soonest=$(printf '%s\n' "$sorted" | tail -n 1)
 days=${soonest%%|*}
 expiring=false
 if [ "$days" -lt "$OK_DAYS" ]; then expiring=true; fi
-printf '{"found": %s, "days_left": %s, "expiring": %s, "soonest": "%s"}\n' \
+printf '{"found": %s, "days_left": %s, "expiring": %s, "soonest": "%s", %s\n' \
   "$(printf '%s\n' "$sorted" | wc -l | tr -d ' ')" "$days" "$expiring" \
-  "$(printf '%s\n' "$soonest" | awk -F '|' '{ print $3 " (" $2 "), until " $5 }')"
+  "$(printf '%s\n' "$soonest" | awk -F '|' '{ print $3 " (" $2 "), until " $5 }')" "$rest"

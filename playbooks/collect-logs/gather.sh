@@ -58,7 +58,10 @@ if [ "$left" -lt $((OK_MAX_MIB * 5120 + 51200)) ]; then
   exit 1
 fi
 
-logs=$place/logs
+# From here on all is written below where this shell stands: if the run comes again and takes the
+# folder away under an earlier try of it, that one can write nothing any more.
+cd -- "$place"
+logs=logs
 mkdir "$logs"
 room=$((most * 4)) # logs become smaller by more than this in an archive, as a rule
 left_out=0
@@ -144,8 +147,8 @@ for path in $OK_FILES; do
   esac
 done
 
-set -- "$place/logs.tar.gz"
-nice -n 19 tar -C "$place" -czf "$1" logs
+set -- logs.tar.gz
+nice -n 19 tar -czf "$1" logs
 rm -rf -- "$logs"
 bytes=$(wc -c <"$1" | tr -d ' ')
 if [ "$bytes" -gt "$most" ]; then

@@ -55,7 +55,7 @@ folder=${OK_PATH%/*}
 folder=$(cd -P -- "${folder:-/}" && pwd -P)
 # On one file system only its name changes, which takes no room, also where a disk is full.
 same=false
-if [ "$(device "$OK_PATH")" = "$(device "$aside")" ]; then same=true; fi
+if [ "$(device "$folder")" = "$(device "$aside")" ]; then same=true; fi
 if [ "$same" = false ]; then
   need=$(($(wc -c <"$OK_PATH") / 1024 + 1024))
   left=$(df -Pk "$aside" | awk 'NR == 2 { print $4 }')

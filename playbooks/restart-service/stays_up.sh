@@ -30,7 +30,16 @@ runs() {
 }
 
 instance() {
-  [ "$OK_MANAGER" = systemd ] || return 0
+  if [ "$OK_MANAGER" != systemd ]; then
+    for file in "/run/$OK_SERVICE.pid" "/run/$OK_SERVICE/$OK_SERVICE.pid" \
+      "/var/run/$OK_SERVICE.pid"; do
+      if [ -r "$file" ]; then
+        head -n 1 "$file" | tr -cd 0-9
+        break
+      fi
+    done
+    return 0
+  fi
   systemctl show --property MainPID --property ActiveEnterTimestampMonotonic "$OK_SERVICE" |
     sed 's/^[^=]*=//' | tr '\n' '/' | sed 's,/$,,'
 }

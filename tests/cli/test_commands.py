@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -74,9 +75,18 @@ def test_exec_reads_without_a_question(call, lab):
     assert ran.code == 0, ran.err
 
 
+def test_the_end_of_exec_shows_what_was_answered_and_json_has_it_whole(call, lab):
+    ran = call("exec", "--sh", "uptime", "--read", *ALL, "--state-dir", "state", "--json")
+    said = ran.document["said"]
+    assert sum(len(each["endpoints"]) for each in said) == 6
+    assert {each["step"] for each in said} == {"command"}
+    assert "said by command" in ran.err
+
+
 def test_ping_reaches_every_endpoint(call, lab):
     ran = call("ping", *ALL, "--state-dir", "state", "--json")
     assert (ran.code, ran.document["counts"]["ok"]) == (0, 6)
+    assert "run opened: Ping: log in, nothing else" in ran.err
 
 
 def test_events_are_the_records_of_the_log(call, lab):
@@ -303,6 +313,22 @@ def test_bad_usage_is_exit_2_and_names_what_is_wrong(call, lab, words, named):
     called = call(*words)
     assert called.code == 2
     assert named in " ".join(called.err.split())
+
+
+def test_what_init_shows_of_sudo_and_jump_hosts_can_be_used_as_it_is(call, empty):
+    assert call("init").code == 0
+    path = Path("inventory/acme.yaml")
+    shown = path.read_text()
+    assert "outagekit inventory import" in shown
+    words = "ops|user|key|sudo|jump|jump_credential|become"
+    used = re.sub(rf"(?m)^( +)# ( *(?:{words}):)", r"\1\2", shown)
+    path.write_text(used)
+    found = call("check")
+    assert found.code == 0, found.err
+    listed = call("inventory", "list", "--json").document
+    assert {each["become"] for each in listed if each["endpoint"].startswith("acme/")} == {"sudo"}
+    assert "\n    jump: ops@bastion.example" in used
+    assert "\n    sudo: keyring:acme-sudo" in used
 
 
 def test_init_overwrites_nothing(call, empty):

@@ -160,3 +160,55 @@ def test_what_was_taken_over_may_be_read_and_not_changed(call, folder):
     assert found.code == 0
     assert "hosts.ini (Ansible, INI): 1 endpoint of acme" in found.err
     assert "REFUSED by the agreement of acme: remediate" in found.out + found.err
+
+
+def test_a_check_reads_files_of_other_tools_as_what_they_are(call, folder):
+    (folder / "all.yaml").write_text("all:\n  hosts:\n    web-9: {ansible_host: 192.0.2.9}\n")
+    assert call("check", "acme=hosts.ini").code == 0
+    assert call("check", "rmm.csv", "hosts.ini", "globex=all.yaml").code == 0
+    (folder / "hosts.ini").write_text("[web]\nweb-1 ansible_host={{ where }}\n")
+    found = call("check", "acme=hosts.ini")
+    assert found.code == 8
+    assert "hosts.ini:2" in found.err
+    assert call("check", "acme=nowhere.ini").code == 7
+
+
+def test_a_check_names_inventories_with_i_and_tells_what_they_hold(call, folder):
+    found = call("check", "-i", "acme=hosts.ini", "-i", "rmm.csv")
+    assert found.code == 0
+    assert "hosts.ini (Ansible, INI): 1 endpoint of acme" in found.err
+    assert "left out: press" in found.err
+    (folder / "hosts.ini").write_text("a ansible_host=x/y\nb ansible_port=x\n")
+    (folder / "rmm.csv").write_text("Name,IP,OS\na,x y,linux\n")
+    found = call("check", "-i", "acme=hosts.ini", "-i", "rmm.csv", "--json")
+    assert found.code == 8
+    assert [(each["path"], each["line"]) for each in found.document] == [
+        ("hosts.ini", 1),
+        ("hosts.ini", 2),
+        ("rmm.csv", 2),
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shell scripts are no programs there")
+def test_a_check_runs_a_program_only_once_it_is_trusted(call, folder):
+    program = folder / "cmdb"
+    program.write_text('#!/bin/sh\necho \'{"web": ["a"], "_meta": {"hostvars": {}}}\'\n')
+    program.chmod(0o755)
+    assert call("check", "cmdb").code == 10
+    assert call("inventory", "trust", "cmdb", "--yes").code == 0
+    found = call("check", "cmdb")
+    assert found.code == 0
+    assert "1 endpoint of cmdb" in found.err
+
+
+def test_a_client_that_is_none_is_said_with_the_nearest_one(call, folder):
+    found = call("inventory", "list", "-i", "ACME Dental=hosts.ini")
+    assert found.code == 2
+    assert "write acme-dental=FILE" in found.err
+
+
+def test_a_file_of_a_password_may_have_any_name(call, folder):
+    words = ("--user", "ops", "--password", "file:/secret/a=b", "-o", "-")
+    found = call("inventory", "import", "acme=hosts.ini", *words)
+    assert found.code == 0, found.err
+    assert "file:/secret/a=b" in found.out

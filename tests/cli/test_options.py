@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from outagekit.cli.app import app
 from outagekit.cli.options import Pace
@@ -155,3 +157,18 @@ def test_log_show_tells_with_q_only_what_went_wrong(call, lab):
     assert call("ping", *ALL, "--state-dir", "state").code == 0
     shown = call("log", "show", "-q", "--state-dir", "state")
     assert (shown.code, shown.out) == (0, "")
+
+
+def every_command(command, *words):
+    yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every_command(below, *words, name)
+
+
+@pytest.mark.parametrize("words", list(every_command(get_command(app))), ids=" ".join)
+def test_help_asks_no_flag_for_a_value_and_speaks_of_no_type_of_python(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = CliRunner().invoke(app, [*words, "--help"]).output
+    ours = [line for line in shown.splitlines() if line.strip("│ ").startswith("--")]
+    bad = [line for line in ours if re.search(r"<(bool|int|float|str|path|list)\b", line)]
+    assert [line for line in bad if "--help" not in line and "-completion" not in line] == []

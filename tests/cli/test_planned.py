@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outagekit.cli.planned import show_plan
+from outagekit.cli.planned import plan_document, show_plan
 from outagekit.cli.render import Screen
+from outagekit.inventory.model import Site
 from outagekit.plan.build import Mode, build_plan
 from outagekit.playbook.model import Gate, Manual, Rollout
 from outagekit.testing.builders import endpoints, plan_of, read, script, step
@@ -290,3 +291,51 @@ def test_a_plan_says_where_changes_run_as_root(shown):
     able = [msgspec.structs.replace(each, become="sudo") for each in made.endpoints[:2]]
     plan = msgspec.structs.replace(made, endpoints=(*able, *made.endpoints[2:]))
     assert "changes run as root by sudo on 2 endpoints" in shown(plan, 100)
+    looked = msgspec.structs.replace(plan, dry_run=True)
+    assert "what is looked at is looked at as root by sudo on 2 endpoints" in shown(looked, 100)
+
+
+def test_a_plan_names_the_jump_host_and_how_many_are_behind_it(shown):
+    made = plan_of([step("mend")], on=4)
+    behind = tuple(
+        msgspec.structs.replace(e, site="shop") if number < 3 else e
+        for number, e in enumerate(made.endpoints)
+    )
+    site = Site(name="shop", jump="ops@198.51.100.1:2222")
+    clients = tuple(msgspec.structs.replace(c, sites={"shop": site}) for c in made.clients)
+    made = msgspec.structs.replace(made, endpoints=behind, clients=clients)
+    assert "through the jump host ops@198.51.100.1:2222: 3 endpoints" in shown(made, 80)
+
+
+def with_accounts(*steps, accounts):
+    """A plan whose steps have these accounts, on one endpoint with sudo and two without."""
+    made = plan_of(steps, on=3)
+    owned = tuple(
+        msgspec.structs.replace(each, account=accounts.get(each.id)) for each in made.steps
+    )
+    able = msgspec.structs.replace(made.endpoints[0], become="sudo")
+    return msgspec.structs.replace(
+        made,
+        playbook=msgspec.structs.replace(made.playbook, steps=owned),
+        endpoints=(able, *made.endpoints[1:]),
+    )
+
+
+def test_a_plan_says_which_steps_have_an_account_of_their_own(shown):
+    steps = step("mend"), step("wipe"), read("look")
+    lines = shown(with_accounts(*steps, accounts={"wipe": "root", "look": "login"}), 100)
+    assert "as root: wipe" in lines
+    assert "as who logs in: look" in lines
+
+
+def test_a_plan_tells_a_program_where_each_step_runs_as_root():
+    call = step("call", action=Manual("Ring"), once="client", risk="read")
+    steps = step("mend"), step("wipe"), read("look"), call
+    plan = with_accounts(*steps, accounts={"wipe": "root", "look": "login"})
+    rows = plan_document(plan)["steps"]
+    assert {row["id"]: row["as_root"] for row in rows} == {
+        "mend": 1,
+        "wipe": 3,
+        "look": 0,
+        "call": 0,
+    }

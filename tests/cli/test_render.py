@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -380,3 +381,22 @@ def test_an_error_that_is_its_one_problem_is_said_once():
     only = Problem(Path("p.yaml"), 3, 1, "this is wrong", "write it better")
     shown.error(InvalidInput("this is wrong", (only,), hint="write it better"))
     assert err.getvalue().count("this is wrong") == err.getvalue().count("write it better") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX terminal")
+def test_what_was_typed_before_a_question_stood_there_does_not_answer_it():
+    import pty
+    import tty
+
+    mine, its = pty.openpty()
+    try:
+        tty.setcbreak(its)
+        os.write(mine, b"yes\n")
+        stdin = os.fdopen(os.dup(its), encoding="utf-8")
+        screen = Screen(stderr=Terminal(), stdout=Pipe(), stdin=stdin)
+        threading.Timer(0.04, os.write, (mine, b"no\n")).start()
+        with stdin, pytest.raises(StoppedByPerson, match='the answer was "no"'):
+            screen.ask("Believe these?", flag="--yes", expected="yes")
+    finally:
+        os.close(mine)
+        os.close(its)

@@ -60,12 +60,6 @@ def test_a_broken_config_is_refused_with_its_place(call, named):
     assert call("ping", *named, "--ssh-config", "missing").code == 8
 
 
-@pytest.mark.parametrize("command", [("resume",), ("undo", "last")])
-def test_what_goes_on_from_a_run_takes_a_config_too(call, empty, command):
-    ran = call(*command, "--state-dir", "state", "--ssh-config", "none")
-    assert ran.code == 7, ran.err
-
-
 ASKS = """\
 outagekit: 1
 title: Mend and ask
@@ -127,3 +121,25 @@ def test_the_ways_of_a_run_are_kept_and_proven(paused, call, endpoint):
     assert resumed.code == 9
     assert "ways.json" in resumed.err
     assert call("log", "verify", "last", "--state-dir", "state").code == 9
+
+
+def test_an_undo_follows_the_config_of_its_run_or_the_one_that_is_named(call, lab, config):
+    state = ("--state-dir", "state")
+    words = ("--all-clients", "--yes", "--ssh-config", config)
+    assert call("run", "mend", *words, *state).code == 0
+    Path(config).unlink()
+    gone = call("undo", "last", "--yes", *state)
+    assert gone.code == 8
+    assert f"there is no SSH config {Path(config).absolute()}" in gone.err
+    assert call("undo", "last", "--yes", "--ssh-config", "none", *state).code == 0
+
+
+def test_a_drill_follows_no_config_and_asks_for_no_secret(call, empty):
+    folder = Path.home() / ".ssh"
+    folder.mkdir()
+    (folder / "config").write_text("Host *\n  ProxyCommand false\n  Colour blue\n")
+    (folder / "config").chmod(0o600)
+    words = ("-n", "2", "--faults", "none", "--speed", "3600", "--state-dir", "state")
+    ran = call("drill", *words, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["score"]["right"] == 2

@@ -146,6 +146,11 @@ def test_every_address_gets_a_valid_name_of_its_own(address, port):
     assert name == endpoint_name(Login("root", canonical(address), port))
 
 
+@pytest.mark.parametrize(("address", "name"), [("_-a", "a"), ("__", "unnamed"), ("_a.b", "a.b")])
+def test_an_address_that_begins_as_no_name_may_gets_one(address, name):
+    assert endpoint_name(Login("ops", address)) == name
+
+
 def test_long_addresses_that_begin_alike_get_different_names():
     names = {endpoint_name(Login("ops", f"{'a' * 60}.{x}.example")) for x in "bcd"}
     assert len(names) == 3

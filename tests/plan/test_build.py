@@ -250,6 +250,15 @@ def test_before_the_first_change_every_endpoint_is_asked_something(a):
     assert survey_of(plan.playbook) == ("survey",)
 
 
+@pytest.mark.parametrize(
+    ("accounts", "asked"), [(("login",), "login"), (("login", None), None), (("root",), None)]
+)
+def test_a_survey_becomes_root_only_where_a_change_does(a, accounts, asked):
+    steps = [a.step(f"fix_{n}", "change", account=account) for n, account in enumerate(accounts)]
+    plan = a.plan(*steps, endpoints=[a.endpoint("acme/one", become="sudo")])
+    assert [step.account for step in plan.steps if step.id == "survey"] == [asked]
+
+
 def test_a_step_that_reads_on_everybody_is_the_survey(a):
     plan = a.plan(a.step("look", phase="assess"), a.step("fix", "change"))
     assert shape(plan) == [("assess", ("look",), False), ("fix", ("fix",), True)]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from outagekit.errors import Refused, UsageError
+from outagekit.inventory.model import Site
 from outagekit.plan.allowed import permissions
 from outagekit.plan.build import Mode, build_plan
 from outagekit.plan.summary import (
@@ -222,3 +223,33 @@ def test_another_plan_is_refused(a):
 def test_a_prefix_that_is_none_is_a_usage_error(a, prefix):
     with pytest.raises(UsageError):
         matches(a.plan(), prefix)
+
+
+def on_the_way(a):
+    shop = Site(name="shop", jump="ops@198.51.100.1")
+    one, two, three = (a.endpoint(f"acme/pos-{n}") for n in range(1, 4))
+    plan = a.plan(a.step("fix", "change"), endpoints=[one, two, three])
+    endpoints = (
+        msgspec.structs.replace(one, site="shop", become="sudo"),
+        msgspec.structs.replace(two, site="shop"),
+        three,
+    )
+    clients = tuple(msgspec.structs.replace(c, sites={"shop": shop}) for c in plan.clients)
+    return msgspec.structs.replace(plan, clients=clients, endpoints=endpoints)
+
+
+def test_who_decides_is_told_of_root_and_of_jump_hosts(a):
+    plan = on_the_way(a)
+    assert summarise(plan).by_jump == {"ops@198.51.100.1": 2}
+    asked = confirmation(plan, now=NOW)
+    assert asked is not None
+    assert (
+        " As root by sudo on 1. Through 1 jump host: ops@198.51.100.1 (2). Type y to start:"
+        in asked.text
+    )
+
+
+def test_who_decides_is_told_how_long_each_wave_is_watched(a):
+    asked = confirmation(rolled(a, Rollout(bake_s=900)), now=NOW)
+    assert asked is not None
+    assert "After each wave it waits 15 min and verifies again." in asked.text

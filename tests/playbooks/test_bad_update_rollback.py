@@ -713,3 +713,36 @@ def test_undo_restarts_the_service_only_if_it_ran(apt, state, active):
 )
 def test_an_unknown_manager_is_an_error_and_no_verdict(apt, script):
     assert apt.run(script, manager="zypper").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("installed", "asked"),
+    [("1:2.0-1", "2.0-1"), ("1:2.0-1", "2.0"), ("2.0-1", "2.0"), ("2.0-1.el9", "2.0")],
+)
+def test_a_version_without_its_epoch_or_release_is_not_taken_for_another_one(
+    either, installed, asked
+):
+    either.set(dpkg=f"ii  {installed}\n", rpm=f"{installed}\n")
+    done = either.run("detect.sh", bad_version=asked, good_version="1.0")
+    assert done.returncode == 6
+    assert f"installed as {installed}" in done.stderr
+    assert either.result("detect.sh", bad_version=installed)["impacted"] is True
+    found = either.result("detect.sh", bad_version=asked, good_version=installed)
+    assert found["impacted"] is False
+
+
+def test_a_unit_that_is_no_service_is_refused(either):
+    done = either.run("preflight.sh", service="poweroff.target")
+    assert done.returncode == 1
+    assert "poweroff.target is no service" in done.stderr
+
+
+def test_a_service_that_only_others_start_is_not_down(either):
+    either.set(active="inactive", enabled="static")
+    assert either.result("baseline.sh", service="nginx")["service_state"] == "off"
+
+
+def test_room_is_looked_for_where_the_packages_are_written_down(either):
+    either.standin("df", 'echo "$*" >>"$W/df"; echo "F 1K U A C M"; echo "/dev/x 9 9 9999999 9% /"')
+    either.run("preflight.sh")
+    assert {"/var/lib/dpkg", "/var/lib/rpm"} <= set(either.get("df").split())

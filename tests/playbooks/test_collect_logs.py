@@ -154,3 +154,10 @@ def test_a_full_disk_leaves_no_folder_of_nobody(world):
     (world.folder / "gather.sh").write_text(text)
     assert world.run("gather.sh").returncode == 1
     assert not world.place.exists()
+
+
+def test_an_earlier_try_that_still_runs_cannot_disturb_the_next(world):
+    again = f'[ -e "$W/again" ] || {{ >"$W/again"; rm -rf "{world.place}"; mkdir "{world.place}"; }}'
+    done = world.standin("journalctl", f"{again}; echo line").run("gather.sh")
+    assert done.returncode != 0
+    assert list(world.place.iterdir()) == []

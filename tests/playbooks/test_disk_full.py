@@ -17,7 +17,11 @@ VALUES = {
     "journal_mib": 0,
     "rotated_days": 0,
 }
-DF = 'case $1 in *i) cat "$W/inodes" ;; *) cat "$W/blocks" ;; esac'
+DF = """
+    case $1 in *i) cat "$W/inodes"; exit ;; esac
+    cat "$W/blocks"
+    [ $# -lt 3 ] || cat "$W/second" 2>/dev/null || tail -n 1 "$W/blocks"
+"""
 
 
 @pytest.fixture
@@ -96,8 +100,47 @@ def test_what_was_asked_for_is_cleaned_and_the_gain_is_told(world):
     ]
 
 
-def test_only_old_rotated_logs_are_removed(world):
+@pytest.mark.parametrize(
+    ("second", "goes"),
+    [
+        ("/dev/vdb1 50000 900 49100 2% /var/log", False),
+        ("/dev/vda1 1000000 900000 100000 90% /var/log", True),
+        ("pool/var/log 400000 300000 100000 75% /var/log", True),
+    ],
+)
+def test_what_lies_on_another_file_system_is_left_alone(world, second, goes):
+    log = old_logs(world, {"syslog.1": True})
+    world.set(second=f"{second}\n").standin("journalctl", 'echo called >>"$W/calls"')
+    done = world.run("clean.sh", rotated_days=30, path="/")
+    assert done.returncode == 0, done.stderr
+    assert (log / "syslog.1").exists() is not goes
+    assert ("on another file system" in done.stderr) is not goes
+
+
+def test_a_log_that_is_rotated_away_meanwhile_is_no_failure(world):
+    old_logs(world, {"syslog.1": True})
+    world.standin("find", '[ -e "$W/again" ] || { >"$W/again"; echo vanished >&2; exit 1; }')
+    done = world.run("clean.sh", rotated_days=30)
+    assert done.returncode == 0, done.stderr
+    world.drop("again").standin("find", "exit 1")
+    assert world.run("clean.sh", rotated_days=30).returncode == 1
+
+
+def old_logs(world, names):
     log = world.folder / "log"
+    old = time.time() - 40 * 86400
+    for name in names:
+        path = log / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        os.utime(path, (old, old))
+    text = (world.scripts / "clean.sh").read_text().replace("/var/log", str(log))
+    world.scripts = world.folder
+    (world.folder / "clean.sh").write_text(text)
+    return log
+
+
+def test_only_old_rotated_logs_are_removed(world):
     names = {
         "syslog.1": True,
         "syslog.2.gz": True,
@@ -109,18 +152,11 @@ def test_only_old_rotated_logs_are_removed(world):
         "journal/x.1": False,
         "nginx/access.log.14.gz": True,
     }
+    log = old_logs(world, names)
     old = time.time() - 40 * 86400
-    for name in names:
-        path = log / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-        os.utime(path, (old, old))
     (log / "young.1").touch()
     (log / "link.1").symlink_to(log / "syslog")
     os.utime(log / "link.1", (old, old), follow_symlinks=False)
-    text = (world.scripts / "clean.sh").read_text().replace("/var/log", str(log))
-    world.scripts = world.folder
-    (world.folder / "clean.sh").write_text(text)
     done = world.run("clean.sh", rotated_days=30)
     assert done.returncode == 0, done.stderr
     os.utime(log / "young.1")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ NAME = "remove-file"
 CONTENT = b"\x00bad\xff\n content"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 WHEN_NS = 1_700_000_000_000_000_000
+STAT, LN, RM, MKDIR = (str(shutil.which(name)) for name in ("stat", "ln", "rm", "mkdir"))
 
 
 @pytest.fixture
@@ -164,8 +167,114 @@ def test_a_file_of_a_package_is_removed_only_when_a_person_says_so(world):
 
 
 def test_a_full_disk_is_said_before_the_file_is_touched(world):
-    world.standin("df", 'echo head; echo "/dev/x 9 9 0 99% /"')
+    elsewhere(world).standin("df", 'echo head; echo "/dev/x 9 9 0 99% /"')
     done = world.run("remove.sh")
     assert done.returncode == 1
     assert "no room" in done.stderr
     assert world.path.exists()
+
+
+def elsewhere(world):
+    """Let the quarantine look as if it were on another file system, and no link reach it."""
+    world.standin("stat", f'case $* in *%d*quarantine*) echo 999 ;; *) exec {STAT} "$@" ;; esac')
+    world.standin("ln", f'case $* in *quarantine*) exit 1 ;; *) exec {LN} "$@" ;; esac')
+    return world
+
+
+def test_it_goes_to_another_file_system_and_comes_back(world):
+    before = world.path.stat()
+    done = elsewhere(world).run("remove.sh")
+    assert done.returncode == 0, done.stderr
+    kept, _ = quarantine(world)
+    assert (kept.name, kept.read_bytes(), world.path.exists()) == ("file", CONTENT, False)
+    done = world.run("restore.sh", "undo")
+    assert done.returncode == 0, done.stderr
+    after = world.path.stat()
+    assert (world.path.read_bytes(), after.st_mode) == (CONTENT, before.st_mode)
+    assert [each.name for each in world.path.parent.iterdir()] == [world.path.name]
+
+
+def test_a_file_that_cannot_be_removed_leaves_no_copy(world):
+    elsewhere(world).standin("rm", f'case "$*" in *"-bad "*) exit 1 ;; esac; exec {RM} "$@"')
+    done = world.run("remove.sh")
+    assert done.returncode == 1
+    assert world.path.read_bytes() == CONTENT
+    assert quarantine(world) == []
+
+
+def test_a_copy_that_was_cut_off_is_begun_anew(world):
+    elsewhere(world).standin("cp", 'echo half >"$W/home/.outagekit/quarantine/"*/part; kill -9 $PPID')
+    assert world.run("remove.sh").returncode != 0
+    assert world.path.read_bytes() == CONTENT
+    assert world.real("cp").run("remove.sh").returncode == 0
+    assert quarantine(world)[0].read_bytes() == CONTENT
+
+
+def test_on_its_own_file_system_a_file_needs_no_room(world):
+    world.standin("df", 'echo head; echo "/dev/x 9 9 0 100% /"')
+    assert world.run("remove.sh").returncode == 0
+
+
+def test_a_file_with_more_names_is_still_one_file_after_undo(world):
+    other = world.folder / "other"
+    os.link(world.path, other)
+    assert "1 more names" in world.run("look.sh").stdout
+    world.run("remove.sh")
+    assert world.run("restore.sh", "undo").returncode == 0
+    assert world.path.stat().st_ino == other.stat().st_ino
+
+
+def test_a_link_laid_in_the_way_of_undo_is_not_followed(world):
+    elsewhere(world).run("remove.sh")
+    victim = world.folder / "victim"
+    victim.write_bytes(b"precious")
+    world.standin("mkdir", f'for at; do :; done; ln -s "$W/home" "$at"; exec {MKDIR} "$@"')
+    assert world.run("restore.sh", "undo").returncode == 1
+    assert victim.read_bytes() == b"precious"
+    assert not world.path.exists()
+
+
+def test_undo_does_not_go_through_a_folder_that_was_swapped(world):
+    world.run("remove.sh")
+    place = world.path.parent
+    other = world.folder / "other"
+    other.mkdir()
+    place.rmdir()
+    place.symlink_to(other)
+    done = world.run("restore.sh", "undo")
+    assert done.returncode == 1
+    assert "another one now" in done.stderr
+    assert list(other.iterdir()) == []
+    assert quarantine(world)[0].read_bytes() == CONTENT
+
+
+def test_a_quarantine_that_others_may_read_is_closed(world):
+    base = world.folder / "home" / ".outagekit"
+    base.mkdir()
+    base.chmod(0o777)
+    assert world.run("remove.sh").returncode == 0
+    assert stat.S_IMODE(base.stat().st_mode) == 0o700
+
+
+def test_a_quarantine_that_is_a_link_is_not_used(world):
+    (world.folder / "home" / ".outagekit").symlink_to(world.path.parent)
+    assert world.run("remove.sh").returncode == 1
+    assert world.path.read_bytes() == CONTENT
+
+
+def test_dpkg_is_not_asked_for_a_pattern(world):
+    path = world.folder / "a[1]*?\\b"
+    path.write_bytes(CONTENT)
+    world.standin("dpkg-query", 'printf "%s\\n" "$2" >>"$W/asked"; exit 1')
+    assert world.result("look.sh", path=str(path))["wanted"] is True
+    assert world.get("asked").splitlines()[0].endswith("/a\\[1\\]\\*\\?\\\\b")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")  # noqa: S108
+def test_a_bad_file_in_shared_memory_may_go(world, tmp_path):
+    path = Path("/dev/shm", f"outagekit-{tmp_path.name}")  # noqa: S108
+    path.write_bytes(CONTENT)
+    try:
+        assert world.result("look.sh", path=str(path))["wanted"] is True
+    finally:
+        path.unlink()

@@ -56,6 +56,8 @@ def systemd(machine):
         ({"active": "failed"}, "down", True, True),
         ({"active": "inactive"}, "down", True, True),
         ({"active": "inactive", "enabled": "disabled"}, "off", True, False),
+        ({"active": "inactive", "enabled": "static"}, "off", True, False),
+        ({"enabled": "static"}, "up", True, True),
         ({"load": "masked"}, "off", True, False),
         ({"load": "not-found"}, "absent", False, False),
     ],
@@ -119,3 +121,42 @@ def test_a_machine_without_any_manager_says_so(machine):
 @pytest.mark.parametrize("script", ["restart.sh", "stays_up.sh"])
 def test_an_unknown_manager_is_an_error_and_no_verdict(systemd, script):
     assert systemd.run(script, manager="upstart").returncode == 2
+
+
+@pytest.mark.parametrize("service", ["poweroff.target", "home.mount", "user.slice"])
+def test_what_is_no_service_is_not_restarted(systemd, service):
+    assert systemd.run("before.sh", service=service, start=True).returncode == 2
+
+
+@pytest.fixture
+def sysv(machine):
+    """An init script with a file that names its process, and a link that starts it at boot."""
+    world = machine(NAME, {"service": SERVICE}, **{**VALUES, "manager": "sysv", "instance": ""})
+    for name in ("before.sh", "restart.sh", "stays_up.sh"):
+        text = (world.scripts / name).read_text().replace("/etc/", f"{world.folder}/etc/")
+        (world.folder / name).write_text(text.replace('"/run/', f'"{world.folder}/run/'))
+    world.scripts = world.folder
+    for name in ("etc/init.d", "etc/rc3.d", "run"):
+        (world.folder / name).mkdir(parents=True)
+    script = world.folder / "etc" / "init.d" / "nginx"
+    script.touch(mode=0o755)
+    (world.folder / "etc" / "rc3.d" / "S20nginx").symlink_to(script)
+    return world.set(active="active", **{"run/nginx.pid": "700\n"})
+
+
+def test_an_init_script_serves_where_there_is_nothing_else(sysv):
+    found = sysv.result("before.sh")
+    assert (found["manager"], found["was"], found["instance"]) == ("sysv", "up", "700")
+    assert sysv.result("before.sh", service="other")["known"] is False
+    assert sysv.run("restart.sh").returncode == 0
+    done = sysv.run("stays_up.sh", "verify", instance="700")
+    assert (done.returncode, "was not restarted" in done.stderr) == (1, True)
+    sysv.set(**{"run/nginx.pid": "701\n"})
+    assert sysv.run("stays_up.sh", "verify", instance="700").returncode == 0
+
+
+def test_a_stopped_init_script_that_nothing_starts_at_boot_is_left_alone(sysv):
+    assert sysv.set(active="dead").result("before.sh")["was"] == "down"
+    sysv.drop("etc/rc3.d/S20nginx")
+    found = sysv.result("before.sh")
+    assert (found["was"], found["wanted"]) == ("off", False)

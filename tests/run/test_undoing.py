@@ -182,6 +182,13 @@ def test_a_step_that_failed_after_its_script_ran_is_told_and_not_undone(tmp_path
     assert [each.id for each in undo_plan(traces).endpoints] == [TWO]
 
 
+def test_a_run_whose_only_change_failed_half_way_is_not_said_to_have_changed_nothing(tmp_path):
+    steps = [undoable("mend", detach=True, retry=Retry(attempts=1))]
+    traces = left(Ran(plan_of(steps, on=1), tmp_path, fail))
+    with pytest.raises(NothingMatched, match="finished no change.*failed: mend$"):
+        undo_plan(traces)
+
+
 def test_what_undo_on_failure_took_back_is_not_undone_again(tmp_path):
     def answer(order):
         failing = {ONE, TWO} if order.step == "two" else ()

@@ -188,6 +188,15 @@ def test_errors_end_a_script(
     assert ran.returncode == code if code is not None else ran.returncode != 0
 
 
+def test_no_translation_is_left_on_from_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LANGUAGE wins over LC_ALL, and scripts read what tools say."""
+    monkeypatch.setenv("LANGUAGE", "de")
+    ran = run(command('sh -c \'echo "[${LANGUAGE-}]"\''), tmp_path)
+    assert ran.stdout == b"[]\n"
+
+
 def test_a_script_sees_its_facts(tmp_path: Path) -> None:
     ran = run(command('echo "$OK_STEP $OK_PART $LC_ALL"'), tmp_path)
     assert ran.stdout == b"step script C.UTF-8\n"

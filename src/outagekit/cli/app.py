@@ -49,7 +49,9 @@ def _version(value: bool) -> None:
 def outagekit(
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+        typer.Option(
+            "--version", metavar="", help="Print the version.", callback=_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Outage response for MSP technicians."""

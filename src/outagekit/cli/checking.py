@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from outagekit.errors import InvalidInput, NothingMatched, Problem
+
+if TYPE_CHECKING:
+    from outagekit.inventory.foreign.program import Permit
+    from outagekit.inventory.foreign.settling import Taken
+    from outagekit.inventory.load import Inspection
+
+_OURS: Final = ("outagekit.yaml", "playbook.yaml", "playbooks")
+"""What a folder of ours holds, whatever else is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,8 @@ class Checked:
 
     files: int
     problems: tuple[Problem, ...]
+    taken: tuple[Taken, ...] = ()
+    """What was taken over of each inventory of another tool."""
 
     @property
     def faults(self) -> tuple[Problem, ...]:
@@ -22,15 +33,19 @@ class Checked:
         return tuple(problem for problem in self.problems if not problem.warning)
 
 
-def check_paths(paths: Sequence[Path]) -> Checked:
+def check_paths(
+    paths: Sequence[Path], *, named: Sequence[Path] = (), permit: Permit | None = None
+) -> Checked:
     """Check files and folders; without any, the workspace this is called in.
 
     A folder that holds an `outagekit.yaml` is checked as a workspace, one that holds a
-    `playbook.yaml` as a playbook, any other as a folder of playbooks and inventories. Raises
-    `NothingMatched` where there is nothing to check.
+    `playbook.yaml` as a playbook, any other as a folder of playbooks and inventories. What another
+    tool made is checked as the inventory it is, also as `CLIENT=FILE`; what is `named` as an
+    inventory is checked as one in any case. Raises `NothingMatched` where there is nothing to
+    check, and `Refused` for an inventory program that `permit` does not let run.
     """
     playbooks: list[Path] = []
-    inventories: list[Path] = []
+    inventories: list[Path] = [*named]
     settings: list[Path] = []
     passed_over: list[Path] = []
     lists = {
@@ -39,19 +54,20 @@ def check_paths(paths: Sequence[Path]) -> Checked:
         "workspace": settings,
         "passed over": passed_over,
     }
-    for path in paths or [_workspace_root()]:
-        for file, kind in _files(path):
+    for path in paths or ([] if named else [_workspace_root()]):
+        for file, kind in _named(path):
             lists[kind].append(file)
     found = len(playbooks) + len(inventories) + len(settings)
     if not found:
         raise NothingMatched("there is no playbook and no inventory in what was named")
+    inspected = _inspected(inventories, permit)
     problems = [
         *(_passed_over(file) for file in passed_over),
         *(problem for file in settings for problem in _settings_problems(file)),
         *(problem for file in playbooks for problem in _playbook_problems(file)),
-        *_inventory_problems(inventories),
+        *(inspected.problems if inspected else ()),
     ]
-    return Checked(found, tuple(problems))
+    return Checked(found, tuple(problems), inspected.taken if inspected else ())
 
 
 def _workspace_root() -> Path:
@@ -64,6 +80,18 @@ def _workspace_root() -> Path:
             hint="name a file: outagekit check PATH; or make a workspace: outagekit init",
         )
     return workspace.root
+
+
+def _named(written: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what a word of the command line means; an inventory of another tool stays whole."""
+    from outagekit.inventory.foreign.reading import origin_of, source_of
+
+    path = source_of(written).path
+    holds_ours = any((path / name).exists() for name in _OURS)
+    if path.exists() and not holds_ours and origin_of(path) != "ours":
+        yield written, "inventory"
+    else:
+        yield from _files(path)
 
 
 def _files(path: Path) -> Iterator[tuple[Path, str]]:
@@ -84,6 +112,8 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
 
 def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue  # what an editor or an import left half-written, and version control
         if entry.is_dir():
             yield from _files(entry)
         elif entry.suffix == ".yaml":
@@ -131,9 +161,9 @@ def _playbook_problems(file: Path) -> tuple[Problem, ...]:
     return (*problems, *check_targets(file))
 
 
-def _inventory_problems(files: Sequence[Path]) -> tuple[Problem, ...]:
+def _inspected(files: Sequence[Path], permit: Permit | None) -> Inspection | None:
     if not files:
-        return ()
+        return None
     from outagekit.inventory.load import inspect
 
-    return inspect(files).problems
+    return inspect(files, permit=permit) if permit else inspect(files)

@@ -14,9 +14,19 @@ import time
 from contextvars import ContextVar
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    ParamSpec,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from outagekit.cli.render import Screen, named_state
 from outagekit.errors import OutagekitError, frames_of
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 _CONTEXT = "context"
+_VALUES: Final[Mapping[type, str]] = {str: "TEXT", Path: "PATH", int: "NUMBER", float: "NUMBER"}
 INTERRUPTED = {"SIGHUP": 129, "SIGTERM": 143}
 """Exit codes after a signal outside of a run, as shells expect them; all others are a Ctrl-C's."""
 CTRL_C = 130
@@ -57,6 +68,8 @@ def command(function: Callable[P, None]) -> Callable[..., None]:
         if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Group)
     }
     flat = _flatten(signature, groups)
+    for parameter in flat:
+        _say_plainly(parameter.annotation)
     flat.append(
         inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     )
@@ -93,6 +106,25 @@ def _flatten(
         else:
             flat.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     return flat
+
+
+def _say_plainly(annotation: Any) -> None:
+    """Let help say what a value is in words for people, where it would name a type of Python.
+
+    A flag takes no value, so nothing is said of one.
+    """
+    if get_origin(annotation) is not Annotated:
+        return
+    of, *told = get_args(annotation)
+    kinds = {of, *get_args(of)}
+    kinds |= {each for kind in kinds for each in get_args(kind)}
+    for info in told:
+        if not isinstance(info, OptionInfo | ArgumentInfo) or info.metavar is not None:
+            continue
+        if bool in kinds or getattr(info, "count", False):
+            info.metavar = ""
+        else:
+            info.metavar = next((word for kind, word in _VALUES.items() if kind in kinds), None)
 
 
 def _options(group: type[Group]) -> list[inspect.Parameter]:

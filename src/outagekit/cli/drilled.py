@@ -64,9 +64,7 @@ def run_drill(
     log_path = over.folder / "log.jsonl"
     score = score_of(fleet, plan, over.ending.state)
     if shown.json:
-        document = counts_document(
-            over.ending, plan, over.run, log_path=log_path, said=said
-        )
+        document = counts_document(over.ending, plan, over.run, log_path=log_path, said=said)
         desk.screen.document({**document, "score": score_document(score), "seed": seed})
     # A gate that closes ends nothing that was rehearsed: whom it kept back is not judged.
     stopped = over.ending.why if over.ending.exit_code != _GATE else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,7 @@ def permit(screen: Screen, places: Places) -> Callable[[Path, str], None]:
         if not screen.interactive:
             raise Refused(
                 f"{name} is a program that was never trusted on this machine",
-                hint=f"read it, then: outagekit inventory trust {name}",
+                hint=f"read it, then: outagekit inventory trust {shlex.quote(name)}",
             )
         trust_program(screen, known, path, digest)
 

@@ -231,7 +231,9 @@ def _references(words: Sequence[str], flag: str) -> dict[str, SecretRef]:
 
     found: dict[str, SecretRef] = {}
     for word in words:
-        user, _, where = word.rpartition("=")
+        user, equals, where = word.partition("=")
+        if not equals or ":" in user:  # `file:/a=b` has no user before it
+            user, where = "", word
         try:
             found[user] = SecretRef.parse(where)
         except BadReference as error:
@@ -342,14 +344,13 @@ def trust(
 
     from outagekit.cli.imported import trust_program, trusted_programs
     from outagekit.cli.places import find_places
-    from outagekit.inventory.foreign.program import digest_of, is_program
-    from outagekit.inventory.ownership import refuse_foreign
+    from outagekit.inventory.foreign.program import digest_of, is_program, refuse_changeable
 
     screen = shown.screen()
     if not is_program(file):
         message = f"{visible_line(str(file))} is no program that can be run"
         raise UsageError(message, hint="it is readable as it is, or its mode lacks the x")
-    refuse_foreign([file.absolute().parent, file])
+    refuse_changeable(file)
     known = trusted_programs(find_places(stored.state_dir))
     digest = digest_of(file)
     if yes:

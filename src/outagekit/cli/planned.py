@@ -114,18 +114,24 @@ def _line(row: StepRow) -> str:
 
 def _below_the_steps(plan: Plan, summary: Summary) -> Iterator[str]:
     yield from _spreading(plan, summary)
-    yield from _becoming_root(summary)
+    yield from _becoming_root(plan, summary)
     yield from _through_jump_hosts(summary)
     yield from _asking(plan)
     yield from _taking_back(summary)
     yield from _refused(plan)
 
 
-def _becoming_root(summary: Summary) -> Iterator[str]:
-    from outagekit.text import count
+def _becoming_root(plan: Plan, summary: Summary) -> Iterator[str]:
+    """Yield where changes run as root, and which steps say themselves as whom they run."""
+    from outagekit.text import count, fold_list
 
     if summary.by_sudo:
-        yield f"changes run as root by sudo on {count(summary.by_sudo, 'endpoint')}"
+        what = "what is looked at is looked at" if summary.dry_run else "changes run"
+        yield f"{what} as root by sudo on {count(summary.by_sudo, 'endpoint')}"
+    for account, name in (("root", "root"), ("login", "who logs in")):
+        steps = [step.id for step in plan.steps if step.account == account]
+        if steps:
+            yield f"as {name}: {fold_list(steps, _SHOWN_STEPS)}"
 
 
 def _through_jump_hosts(summary: Summary) -> Iterator[str]:

@@ -132,7 +132,9 @@ def ping(
 
     streamed.check(shown)
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
-    typed = typed_playbook("true", "sh", read=True, name="ping", timeout_s=timeout)
+    typed = typed_playbook(
+        "true", "sh", read=True, name="ping", timeout_s=timeout, title="Ping: log in, nothing else"
+    )
     made = make_plan(typed, desk, where, None, None)
     begin_run(desk, made, pace=pace, consent=Consent(), streamed=streamed, shown=shown)
 

@@ -34,21 +34,39 @@ def init(
 @command
 def check(
     shown: Shown,
+    stored: Stored,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="[PATH]...", help="Playbooks, inventories or folders; default: the workspace."
         ),
     ] = None,
+    inventory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--inventory",
+            "-i",
+            help="Inventory, whatever its name says, also CSV or Ansible's ([CLIENT=]FILE)."
+            " Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Report every problem of playbooks and inventories at once, each with its place."""
     from outagekit.cli.checking import check_paths
+    from outagekit.cli.imported import permit, taken_lines
+    from outagekit.cli.places import find_places
     from outagekit.cli.problems import problems_document
     from outagekit.errors import InvalidInput
     from outagekit.text import count
 
     screen = shown.screen()
-    checked = check_paths(paths or [])
+
+    def judge(path: Path, digest: str) -> None:
+        permit(screen, find_places(stored.state_dir))(path, digest)
+
+    checked = check_paths(paths or [], named=inventory or [], permit=judge)
+    for taken in checked.taken:
+        screen.note("\n".join(taken_lines(taken)))
     if shown.json:
         screen.document(problems_document(checked.problems))
     elif checked.problems:

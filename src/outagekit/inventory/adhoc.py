@@ -93,7 +93,7 @@ def endpoint_name(login: Login) -> str:
     """Return a name made of address and port that is a valid endpoint name; equal for equals."""
     address = canonical(login.address)
     name = f"ip6-{address.replace(':', '-').replace('%', '.')}" if ":" in address else address
-    name = name.lstrip("_")
+    name = name.lstrip("_-") or "unnamed"
     if login.port is not None:
         name = f"{name}-{login.port}"
     if len(name) > _LONGEST_NAME:

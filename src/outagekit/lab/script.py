@@ -1,6 +1,6 @@
 """How a simulated POSIX machine reads what it was sent: whole or cut, and with which values.
 
-Pure. A script arrives inside `{ {` and `}`: `set -eu`, one `OK_NAME='value'` a line, the text,
+Pure. A script arrives inside `{ {` and `}`: `set -eu`, `unset LANGUAGE`, one `OK_NAME='value'` a line, the text,
 `} </dev/null`. The outer braces may be missing.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from outagekit.playbook.model import Script
 
 _END: Final = b"} </dev/null"
-_OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n")
+_OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n(?:unset LANGUAGE\n)?")
 # A shell joins what is in single quotes with what is escaped between them: 'it'\''s'.
 _ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=((?:'[^']*'|\\')*)\n")
 _QUOTED: Final = re.compile(r"'([^']*)'|\\'")

@@ -265,7 +265,7 @@ def _as_path(word: str) -> Path | None:
         return None
     folder = path.parent if path.name == LOG_NAME else path
     if not _holds_log(folder):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             require_never_begun(folder / LOG_NAME, RunId(folder.resolve().name))
         shown = visible_line(word)
         raise NothingMatched(f"{shown} is no run folder: it holds no {LOG_NAME}")

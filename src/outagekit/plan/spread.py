@@ -15,6 +15,7 @@ from outagekit.inventory.model import Endpoint
 from outagekit.inventory.select import matches, parse_targets
 from outagekit.playbook.expressions import ExpressionProblem, parse_expression
 from outagekit.playbook.model import (
+    Account,
     Code,
     Playbook,
     RunScript,
@@ -96,6 +97,12 @@ def _asks_everybody(step: Step) -> bool:
     return not (step.once or step.local or step.when is not None or seen_from_here)
 
 
+def _account_of(playbook: Playbook) -> Account | None:
+    """Return as whom the survey asks: who changes nothing as root need not become root for it."""
+    changing = [step for step in playbook.steps if step.changes and not step.local]
+    return "login" if all(step.account == "login" for step in changing) else None
+
+
 def _survey(playbook: Playbook) -> Step:
     taken = {step.id for step in playbook.steps} | playbook.params.keys()
     name = SURVEY
@@ -107,6 +114,7 @@ def _survey(playbook: Playbook) -> Step:
         phase="assess",
         action=RunScript(_PROBE),
         risk="read",
+        account=_account_of(playbook),
         needs=("diagnose",),
         timeout_s=SURVEY_TIMEOUT_S,
     )

@@ -52,6 +52,8 @@ class StepRow(Value, frozen=True):
     needs: tuple[Allow, ...]
     endpoints: int
     """At most as many; a `when` may rule some out. Of a step that happens once: how often."""
+    as_root: int
+    """On how many of them it runs as root: by sudo, or because root logs in."""
     check: bool
     verify: bool
     undo: bool
@@ -262,6 +264,7 @@ def _row(step: Step, plan: Plan) -> StepRow:
         risk=step.risk,
         needs=step.needs,
         endpoints=reached[step.once],
+        as_root=_as_root(step, plan),
         check=step.check is not None,
         verify=step.verify is not None,
         undo=step.undo is not None,
@@ -269,6 +272,12 @@ def _row(step: Step, plan: Plan) -> StepRow:
         when=step.when,
         once=step.once,
     )
+
+
+def _as_root(step: Step, plan: Plan) -> int:
+    if step.local:
+        return 0
+    return sum(plan.account_of(step, endpoint) == "root" for endpoint in plan.endpoints)
 
 
 def _whose(clients: Sequence[Client], now: datetime) -> str:

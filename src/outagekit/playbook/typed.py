@@ -9,9 +9,9 @@ _TITLE_LENGTH = 60
 
 
 def typed_playbook(
-    text: str, language: Language, *, read: bool, name: str, timeout_s: float
+    text: str, language: Language, *, read: bool, name: str, timeout_s: float, title: str = ""
 ) -> Playbook:
-    """Return a playbook whose only step runs `text`.
+    """Return a playbook whose only step runs `text`; without a `title` that is its first line.
 
     `read` is the person's word that nothing is altered: an agreement then has to allow
     `diagnose` only, and nothing is asked. Otherwise the step is a change without a check.
@@ -20,7 +20,7 @@ def typed_playbook(
     first_line = text.strip().splitlines()[0] if text.strip() else text
     step = Step(
         id=StepId("command"),
-        title=first_line[:_TITLE_LENGTH],
+        title=title or first_line[:_TITLE_LENGTH],
         phase="assess" if read else "fix",
         action=RunScript(Script((code,))),
         risk="read" if read else "change",

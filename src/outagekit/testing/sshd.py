@@ -137,7 +137,7 @@ def _config(
 
 
 @contextlib.contextmanager
-def _process(config: Path, address: str, port: int, within: Sequence[str]) -> Iterator[None]:
+def _process(config: Path, address: str, port: int, within: Sequence[str] = ()) -> Iterator[None]:
     log = config.parent / "sshd.log"
     with log.open("ab") as errors:
         process = subprocess.Popen(

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from outagekit.redaction import Secret
 from outagekit.transports.access import Access
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure, Target
 from outagekit.transports.sockets import dial
 from outagekit.transports.ssh.route import Route
 from outagekit.transports.ssh.session import greet
+from outagekit.transports.ssh.way import cleaned
 from outagekit.transports.trust import filed_under
 
 AT_ONCE: Final = 64
@@ -164,8 +166,9 @@ def _key_of(asked: Asked, access: Access, stop: threading.Event) -> HostKey | Fa
     line = access.lines.connect(asked.route, asker)
     if isinstance(line, Failure):
         return line
-    key = _shown_key(line.stream, asked.route.end.place, access.deadlines, stop)
-    return line.explained(key) if isinstance(key, Failure) else key
+    place, secrets = asked.route.end.place, line.secrets
+    key = _shown_key(line.stream, place, access.deadlines, stop, secrets=secrets)
+    return cleaned(line.explained(key), secrets) if isinstance(key, Failure) else key
 
 
 def _shown_key(
@@ -173,8 +176,10 @@ def _shown_key(
     where: str,
     deadlines: Deadlines,
     stop: threading.Event | None = None,
+    *,
+    secrets: tuple[Secret, ...] = (),
 ) -> HostKey | Failure:
-    session = greet(stream, where, deadlines=deadlines, stop=stop)
+    session = greet(stream, where, deadlines=deadlines, stop=stop, secrets=secrets)
     if isinstance(session, Failure):
         return session
     try:

@@ -43,7 +43,8 @@ def render(code: Code, values: Mapping[str, Any], *, step: str, part: str) -> Co
     lines = [f"OK_{_variable(name)}={_quoted(name, value)}" for name, value in values.items()]
     text = code.text.replace("\r\n", "\n")
     # Nothing may follow the last brace: it is what makes the script whole.
-    script = "\n".join(("{ {", "set -eu", *lines, text, "} </dev/null", "}"))
+    # LANGUAGE would win over LC_ALL for whatever is translated.
+    script = "\n".join(("{ {", "set -eu", "unset LANGUAGE", *lines, text, "} </dev/null", "}"))
     line = f"exec env LC_ALL=C.UTF-8 OK_STEP={step} OK_PART={part} {interpreter}"
     return Command(line, _encoded(script, "the script"))
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN
+from outagekit.cli.end.advice import ADVICE, ASKED, IN_DOUBT, UNKNOWN, advice_for, jump_of
 from outagekit.cli.end.document import counts_document
 from outagekit.cli.end.onward import next_commands
 from outagekit.cli.end.summary import summary
+from outagekit.cli.saying import without_place
 from outagekit.cli.verdict import verdict_lines
 from outagekit.events import (
     ApprovalAsked,
@@ -19,6 +20,7 @@ from outagekit.events import (
     FailureKind,
     RunClosed,
     RunPaused,
+    StageOpened,
     StepFinished,
     StepInDoubt,
     StepStarted,
@@ -390,3 +392,95 @@ def test_a_bad_verdict_names_the_first_bad_record_and_its_byte():
     assert "  warning: odd" in lines
     torn = verdict_lines(msgspec.structs.replace(GOOD, torn_bytes=3), LOG.parent)
     assert any("torn: 3 bytes" in line for line in torn)
+
+
+JUMP = "the jump host 203.0.113.7 port 22"
+
+
+def test_many_behind_one_dead_jump_host_are_one_group_that_names_it():
+    plan = plan_on(60)
+    kind = FailureKind.CONNECT_TIMEOUT
+    events = []
+    for number, e in enumerate(plan.endpoints):
+        detail = f"{JUMP} cannot be reached: there is no way to 203.0.113.7 port 22 from here"
+        if number >= 50:
+            detail = f"{JUMP} cannot connect to {e.address} port 22: No route to host"
+        of = "detect" if number % 2 else "mend"
+        events.append(finished(e.id, of, EndState.UNREACHABLE, kind, detail))
+    lines = text_of(ended(plan, *events, code=4), plan)
+    at = lines.index(
+        "unreachable (connect_timeout): 50 endpoints behind the jump host 203.0.113.7 port 22"
+    )
+    assert lines[at + 1 : at + 4] == [
+        f"  {JUMP} cannot be reached: there is no way to 203.0.113.7 port 22 from here",
+        "    acme/pos-01, pos-02, pos-03, pos-04, pos-05 and 45 more",
+        "  -> the way to all of them leads through it: mend that first",
+    ]
+    at = lines.index("unreachable (connect_timeout): 10 endpoints")
+    assert lines[at + 1] == f"  {JUMP} cannot connect to it: No route to host"
+    assert lines[at + 3] == f"  -> {ADVICE[kind]}"
+    assert "See to the jump host 203.0.113.7 port 22 first: 50 endpoints are behind it." in lines
+    assert "10 endpoints could not be reached: try again when they answer." in lines
+
+
+def test_a_login_the_jump_host_refused_is_no_matter_of_the_endpoints_credential():
+    plan = plan_on(3)
+    detail = f"the login at {JUMP} failed: there is nothing to log in with as ops"
+    events = [
+        finished(e.id, "detect", EndState.FAILED, FailureKind.AUTH, detail) for e in plan.endpoints
+    ]
+    lines = text_of(ended(plan, *events, code=3), plan)
+    assert "failed (auth): 3 endpoints behind the jump host 203.0.113.7 port 22" in lines
+    assert f"  -> {advice_for(FailureKind.AUTH, jump='x')}" in lines
+    assert "jump_credential" in advice_for(FailureKind.AUTH, jump="x")
+
+
+@pytest.mark.parametrize(
+    ("detail", "jump"),
+    [
+        (f"{JUMP} cannot be reached: 203.0.113.7 port 22 refused", "203.0.113.7 port 22"),
+        (f"the login at {JUMP} failed: no key", "203.0.113.7 port 22"),
+        (f"the host key of {JUMP} is ssh-ed25519 x, but trusted is y", "203.0.113.7 port 22"),
+        (f"the connection to {JUMP} was lost", "203.0.113.7 port 22"),
+        (f"{JUMP} answers no more", "203.0.113.7 port 22"),
+        (f"{JUMP} cannot connect to 10.0.0.1 port 22: No route to host", ""),
+        (f"10.0.0.1 port 22 did not answer {JUMP} within 10 s", ""),
+        ("the jump host said nothing", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_wrong_with_a_jump_host_is_told_from_what_it_says_of_others(detail, jump):
+    assert jump_of(detail) == jump
+
+
+def test_a_command_to_paste_keeps_the_endpoint_it_names():
+    endpoint = Endpoint(client="acme", name="lamp-00", address="10.0.0.9", os="linux")
+    for command in ("trust replace --jump", "trust replace", "trust add"):
+        text = f"acme/lamp-00 has another key (then: outagekit {command} acme/lamp-00)"
+        expected = f"it has another key (then: outagekit {command} acme/lamp-00)"
+        assert without_place(text, endpoint) == expected
+
+
+def test_a_run_stopped_before_anybody_is_through_says_what_is_done_and_what_is_to_come():
+    steps = [*STEPS, read("prove", phase="verify"), read("tell", phase="communicate")]
+    plan = plan_on(3, steps=steps)
+    fix = plan.stages[1]
+    events = [
+        *(finished(e.id, "detect", EndState.OK) for e in plan.endpoints),
+        StageOpened(stage=fix.number, phase=fix.phase, steps=fix.steps, endpoints=3),
+        StepStarted(endpoint="acme/pos-01", step="mend", attempt="a"),
+        finished("acme/pos-01"),
+    ]
+    lines = text_of(ended(plan, *events, code=6, why="Ctrl-C"), plan)
+    assert lines[1] == (
+        "Stopped by Ctrl-C. None of 3 endpoints is at its end yet; to come: the rest of fix,"
+        " verify and communicate."
+    )
+    assert "  3  not finished  2 not begun, 1 changed, with steps to come" in lines
+
+
+def test_an_undo_that_was_stopped_says_that_it_is_not_through():
+    plan = msgspec.structs.replace(plan_on(1), undoes="r-1")
+    began = StepStarted(endpoint="acme/pos-01", step="detect", attempt="a")
+    lines = text_of(ended(plan, began, code=6, why="Ctrl-C"), plan)
+    assert lines[1] == "Stopped by Ctrl-C. Undo of r-1: the endpoint is not at its end yet."

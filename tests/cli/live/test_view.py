@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from outagekit.events import (
     FailureKind,
     Output,
     RunClosed,
+    RunResumed,
     RunStopping,
     StageOpened,
     StepFinished,
@@ -24,7 +26,7 @@ from outagekit.events import (
     StepPart,
     StepStarted,
 )
-from outagekit.inventory.model import Endpoint
+from outagekit.inventory.model import Endpoint, Site
 from outagekit.testing.builders import endpoints, plan_of, read, step
 from outagekit.testing.records import RUN, records
 from outagekit.testing.terminal import Terminal
@@ -415,3 +417,63 @@ def test_a_live_view_draws_no_colour_with_no_color(terminal, monkeypatch):
         view.on_records(records(ASSESS))
         until(lambda: "Ctrl-C" in terminal.getvalue())
     assert not re.search(r"\x1b\[[0-9;]*m", terminal.getvalue())
+
+
+def test_what_runs_on_an_endpoint_that_never_answered_says_so_and_through_which_jump_host():
+    plan = plan_of(STEPS, on=3)
+    far, heard, quick = plan.endpoints
+    far = msgspec.structs.replace(far, site="shop")
+    sites = {"shop": Site(name="shop", jump="ops@198.51.100.1")}
+    clients = tuple(msgspec.structs.replace(c, sites=sites) for c in plan.clients)
+    plan = msgspec.structs.replace(plan, endpoints=(far, heard, quick), clients=clients)
+    tally = Tally(plan)
+    events = [
+        StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=3),
+        started(far.id),
+        started(heard.id),
+        said(heard.id, "here"),
+        (4.5, ended(quick.id)),
+    ]
+    for record in records(*events):
+        tally.take(record)
+    lines = [line for line in picture(tally, now_s=5.0, width=100) if line.startswith("  acme")]
+    assert lines[0].endswith("5 s  no answer yet through the jump host ops@198.51.100.1")
+    assert lines[1].endswith("5 s")
+    narrow = [line for line in picture(tally, now_s=5.0, width=70) if line.startswith("  acme")]
+    assert narrow[0].endswith("no answer yet through a jump host")
+
+
+def test_after_a_resume_nobody_has_been_heard_yet():
+    first = [
+        StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=1),
+        started("acme/pos-01"),
+        said("acme/pos-01", "here"),
+    ]
+    tally = tally_of(*first, on=1)
+    for record in records(
+        RunResumed(os_user="ops", version="1"), started("acme/pos-01"), life="second"
+    ):
+        tally.take(record)
+    assert any("no answer yet" in line for line in picture(tally, now_s=9.0))
+
+
+def test_a_thousand_endpoints_have_bars_at_60_columns():
+    events = [StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=1000)]
+    events += [ended(f"acme/pos-{number:02}") for number in range(1, 990)]
+    events += [ended(f"acme/pos-{number}", EndState.FAILED) for number in range(990, 996)]
+    lines = picture(tally_of(*events, on=1000), width=59)
+    bars = [match[0] for line in lines if (match := re.search(r"[█▓▒░x?!]{5,}", line))]
+    assert len(bars) >= 5
+    assert {len(bar) for bar in bars} == {5}
+    assert any(line.endswith("995/1000  ok 989 · failed 6") for line in lines)
+
+
+def test_the_numbers_of_the_other_answers_are_never_cut():
+    events = [StageOpened(stage=1, phase="assess", steps=("detect",), endpoints=400)]
+    for number in range(1, 401):
+        state = (EndState.FAILED, EndState.UNKNOWN, EndState.UNREACHABLE, EndState.OK)[number % 4]
+        events.append(ended(f"acme/pos-{number:02}", state, detail=f"why {number}"))
+    tally = tally_of(*events, on=400)
+    for width in range(40, 100):
+        (rest,) = [line for line in picture(tally, width=width) if "other answers" in line]
+        assert "…" not in rest.partition("other answers")[2], rest

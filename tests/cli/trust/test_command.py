@@ -174,6 +174,18 @@ def test_a_revoked_key_is_not_offered(call, new):
     assert all("revoked" in endpoint["detail"] for endpoint in pinged["endpoints"])
 
 
+def test_what_a_file_revokes_is_not_taken_from_it(call, new, tmp_path):
+    call("trust", "add", "all", "-c", "acme", "--yes", *STATE)
+    lines = (ACME / "known_hosts").read_text().splitlines()
+    (ACME / "known_hosts").unlink()
+    source = tmp_path / "revoking"
+    source.write_text("".join(f"@revoked {line}\n{line}\n" for line in lines))
+    called = call("trust", "add", "all", "-c", "acme", "--from", str(source), "--yes", *STATE)
+    assert called.code == 7, called.err
+    assert f"its key is revoked in {source}" in " ".join(called.err.split())
+    assert not (ACME / "known_hosts").exists()
+
+
 def test_two_processes_add_at_the_same_time_and_lose_nothing(new):
     words = [sys.executable, "-m", "outagekit", "trust", "add", "--yes", *STATE]
     endpoints = [e.id for e in new.inventory.clients["acme"].endpoints.values()]
@@ -416,7 +428,7 @@ def test_clones_and_renamed_endpoints_are_pinned_and_told_not_stopped(call, lab)
     assert "machine id" not in again.err
 
 
-def test_the_same_machine_under_two_clients_is_pinned_and_believed_apart(call, lab):
+def test_the_same_machine_under_two_clients_is_pinned_apart_and_told(call, lab):
     first = next(iter(lab.inventory.clients["acme"].endpoints.values()))
     same = {"address": first.address, "os": "linux", "port": first.port}
     same["credential"] = next(iter(lab.inventory.clients["corvus"].credentials))
@@ -424,6 +436,21 @@ def test_the_same_machine_under_two_clients_is_pinned_and_believed_apart(call, l
     ran = call("ping", "-l", "all", "--client", "corvus", "--json", *STATE)
     failed = {e["endpoint"]: e["failure"] for e in ran.document["endpoints"] if e["failure"]}
     assert failed == {"corvus/same": "host_key"}
-    assert call("trust", "add", "same", "-c", "corvus", "--yes", *STATE).code == 0
+    (Path("trust") / "broken").mkdir()
+    (Path("trust") / "broken" / "known_hosts").mkdir()
+    (Path("trust") / "broken" / "machines.json").write_text("[")
+    added = call("trust", "add", "same", "-c", "corvus", "--yes", *STATE)
+    assert added.code == 0
+    assert "corvus/same" in added.err
+    assert "of acme" in " ".join(added.err.split())
+    assert "VPN" in added.err
+    call("ping", "-l", first.name, "--client", "acme", *STATE)
     ran = call("ping", "-l", "all", "--client", "corvus", *STATE)
-    assert (ran.code, "machine id" in ran.err) == (0, False)
+    told = f"{first.id} and corvus/same have one machine id"
+    assert (ran.code, told in " ".join(ran.err.split())) == (0, True)
+    (Path("trust") / "broken" / "machines.json").unlink()
+    (Path("trust") / "broken" / "known_hosts").rmdir()
+    assert told in " ".join(call("trust", "list", *STATE).err.split())
+    assert told not in " ".join(call("trust", "list", "-c", "corvus", *STATE).err.split())
+    again = call("ping", "-l", "all", "--client", "corvus", *STATE)
+    assert "machine id" not in again.err

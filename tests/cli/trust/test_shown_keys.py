@@ -99,6 +99,13 @@ def test_a_key_of_several_servers_stands_out_also_over_clients_and_time():
     assert [row["servers"] for row in shared_keys(shown)] == [["acme/web-0001", "corvus/web-0002"]]
 
 
+def test_a_key_another_client_believes_stands_out_for_the_wrong_vpn_may_be_up():
+    believed = {"corvus": {key(1): ["10.1.4.11"]}, "adhoc": {key(2): ["10.1.4.12"]}}
+    (line,) = twice_lines([found(1), found(2)], believed)
+    assert line.startswith("2 servers have one key: acme/web-0001 and 10.1.4.11 of corvus")
+    assert twice_lines([found(1, client="adhoc")], believed) == []
+
+
 def test_hundreds_of_clones_take_a_few_lines():
     shown = [found(n, of=n // 2) for n in range(400)]
     lines = twice_lines(shown, {})

@@ -311,3 +311,11 @@ def test_a_key_for_the_jump_host_is_its_credential(tmp_path):
 def test_two_jump_hosts_in_different_variables_are_refused(tmp_path):
     text = "a ansible_ssh_common_args='-J one' ansible_ssh_extra_args='-J two'\n"
     assert len(faults_of(tmp_path, text)) == 1
+
+
+def test_a_network_device_is_left_out_and_told(tmp_path):
+    text = "a ansible_network_os=cisco.ios.ios ansible_password=x\nb\n"
+    taken, problems = read(tmp_path, text)
+    assert problems == ()
+    assert list(taken.clients[0].endpoints) == ["b"]
+    assert "network device" in taken.left_out[0].reason

@@ -209,6 +209,40 @@ def test_a_program_that_others_can_write_is_refused(tmp_path):
 
 
 @posix
+def test_a_program_whose_place_others_can_change_is_refused(tmp_path):
+    folder = tmp_path / "open" / "mine"
+    folder.mkdir(parents=True)
+    path = program(folder, "true")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    Program(link, allow)
+    (tmp_path / "open").chmod(0o777)  # `mine` can be renamed, and another put in its place
+    for each in (path, link):
+        with pytest.raises(Refused, match="others than you can write"):
+            Program(each, allow)
+    (tmp_path / "open").chmod(0o1777)
+    Program(path, allow)
+    (tmp_path / "open").chmod(0o755)
+    folder.chmod(0o777)
+    with pytest.raises(Refused, match="others than you can write"):
+        Program(link, allow)
+
+
+@posix
+def test_a_program_is_the_same_by_every_way_that_leads_to_it(tmp_path):
+    path = program(tmp_path, "true")
+    assert digest_of(tmp_path / ".." / tmp_path.name / path.name) == digest_of(path)
+
+
+@posix
+def test_the_command_that_trusts_a_program_can_be_pasted(tmp_path):
+    path = program(tmp_path, "true").rename(tmp_path / "my $(hosts)")
+    with pytest.raises(Refused) as caught:
+        read_foreign(Source(path, "acme"))
+    assert caught.value.hint.endswith(f"trust '{path}'")
+
+
+@posix
 def test_trust_in_a_program_ends_when_it_changes_or_moves(tmp_path):
     path = program(tmp_path, "true")
     before = digest_of(path)
@@ -330,6 +364,37 @@ def test_nothing_is_overwritten_unless_it_is_wanted(tmp_path):
         "acme.yaml",
         "b.yaml",
     ]
+
+
+def test_a_folder_in_the_way_of_one_file_keeps_all_from_being_written(tmp_path):
+    client = Client(client="acme", name="acme")
+    (tmp_path / "b.yaml").mkdir()
+    texts = {tmp_path / f"{name}.yaml": client_text(client, source="x") for name in "ab"}
+    with pytest.raises(UsageError, match=r"b\.yaml is a folder"):
+        write_clients(texts, [client, client], replace=True)
+    assert [each.name for each in tmp_path.glob("*.yaml")] == ["b.yaml"]
+
+
+@posix
+def test_a_file_that_is_replaced_is_not_opened_to_more_people(tmp_path):
+    path = tmp_path / "acme.yaml"
+    path.write_text("old")
+    path.chmod(0o600)
+    client = Client(client="acme", name="acme")
+    write_clients({path: client_text(client, source="x")}, [client], replace=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o666)
+    write_clients({path: client_text(client, source="x")}, [client], replace=True)
+    assert path.stat().st_mode & 0o022 == 0
+
+
+def test_a_link_to_nowhere_is_not_overwritten(tmp_path):
+    path = tmp_path / "acme.yaml"
+    path.symlink_to(tmp_path / "nowhere")
+    client = Client(client="acme", name="acme")
+    with pytest.raises(UsageError, match="is there already"):
+        write_clients({path: client_text(client, source="x")}, [client], replace=False)
+    assert path.is_symlink()
 
 
 def test_more_than_a_file_of_ours_can_hold_is_not_written(tmp_path):

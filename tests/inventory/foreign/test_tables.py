@@ -228,6 +228,88 @@ def test_bad_rows_can_be_left_out_instead(tmp_path):
     assert list(taken.clients[0].endpoints) == ["b"]
 
 
-def test_the_first_of_several_addresses_that_is_one_is_taken(tmp_path):
-    data = HEAD + 'a,"fe80::1, 192.0.2.1",linux\n'
-    assert endpoints_of(tmp_path, data)["a"].address == "fe80::1"
+@pytest.mark.parametrize(
+    ("cell", "address"),
+    [
+        ("fe80::1, 192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1 169.254.7.7 192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1; 192.0.2.2", "192.0.2.1"),
+        ("eth0: 192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1 fe80::1", "127.0.0.1"),
+    ],
+)
+def test_the_first_of_several_addresses_that_leads_to_another_machine(tmp_path, cell, address):
+    assert endpoints_of(tmp_path, HEAD + f'a,"{cell}",linux\n')["a"].address == address
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "169.254.1.1", "localhost", "::1"])
+def test_an_address_of_this_very_machine_is_warned_of(tmp_path, address):
+    _, problems = read(tmp_path, HEAD + f"a,{address},linux\n")
+    assert [problem.warning for problem in problems] == [True]
+    assert "no address another machine is reached by" in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "top",
+    ["All devices\n", "Report of today,,,\n,,,\nMade by hand,,,\n", "\n\nA title; a date,,\n"],
+)
+def test_titles_above_the_header_are_passed_over_and_told(tmp_path, top):
+    taken, problems = read(
+        tmp_path, top + HEAD + "a,192.0.2.1,linux\nb,x y,linux\n", leave_out=True
+    )
+    assert problems == ()
+    assert list(taken.clients[0].endpoints) == ["a"]
+    assert taken.notes[0].startswith(f"header: line {top.count(chr(10)) + 1}; ")
+
+
+def test_titles_do_not_hide_what_separates_the_cells(tmp_path):
+    data = "Alle Geräte\r\nName;IP;OS\r\na;192.0.2.1;linux\r\n"
+    assert list(endpoints_of(tmp_path, data.encode("cp1252"))) == ["a"]
+
+
+@pytest.mark.parametrize("first", ['"sep=;"\r\n', "sep=;\r", "SEP=;\n", "sep=;;;;\r\n"])
+def test_a_line_that_names_the_separator_is_known_however_it_was_saved(tmp_path, first):
+    end = first[-1]
+    assert list(endpoints_of(tmp_path, f"{first}Name;IP;OS{end}a;192.0.2.1;linux{end}")) == ["a"]
+
+
+def test_two_columns_of_one_name_are_not_chosen_between(tmp_path):
+    data = "Name,IP,ip,OS\na,198.51.100.7,192.0.2.1,linux\n"
+    assert faults_of(tmp_path, data) == [(1, "more than one column is called `IP`")]
+    assert endpoints_of(tmp_path, "Name,IP,ip,OS\na,192.0.2.1,192.0.2.1,linux\n")
+
+
+def test_a_workbook_is_called_one(tmp_path):
+    for name in ("a.csv", "a.xlsx"):
+        (told,) = faults_of(tmp_path, b"PK\x03\x04\0\xff" * 50, name=name)
+        assert "workbook" in told[1]
+
+
+def test_what_many_rows_have_in_common_is_told_once(tmp_path):
+    rows = "".join(f"a{n},192.0.2.{n},BeOS\n" for n in range(1, 200))
+    ((line, message),) = faults_of(tmp_path, HEAD + rows)
+    assert line == 2
+    assert message.endswith("and in lines 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 188 more")
+
+
+def test_a_cell_that_cannot_be_shown_is_one_fault(tmp_path):
+    data = HEAD + "a\x1b[31m,192.0.2.1,linux\n"
+    (fault,) = faults_of(tmp_path, data)
+    assert "must be one line" in fault[1]
+
+
+def test_more_problems_than_are_told_are_counted(tmp_path):
+    _, problems = read(tmp_path, HEAD + "".join(f"a{n},,linux\n" for n in range(500)))
+    assert problems[0].message == "there are 500 problems; the first 100 are told"
+    assert len(problems) == 101
+
+
+def test_names_that_cannot_be_used_can_be_left_out_as_well(tmp_path):
+    rows = (
+        "my pc,192.0.2.1,linux\nmy-pc,192.0.2.2,linux\n日本,192.0.2.3,linux\nall,192.0.2.4,linux\n"
+    )
+    assert len(faults_of(tmp_path, HEAD + rows)) == 3
+    taken, problems = read(tmp_path, HEAD + rows, leave_out=True)
+    assert problems == ()
+    assert list(taken.clients[0].endpoints) == ["my-pc"]
+    assert [each.name for each in taken.left_out] == ["my-pc", "日本", "all"]

@@ -257,7 +257,9 @@ def test_refusals_are_counted_over_the_whole_wait_so_that_no_account_is_locked()
     assert Done(machine, order_of(within_s=60.0)).end == (EndState.FAILED, FailureKind.AUTH)
 
 
-@pytest.mark.parametrize("kind", ["host_key", "wrong_machine", "tls", "credential_stopped"])
+@pytest.mark.parametrize(
+    "kind", ["host_key", "wrong_machine", "tls", "credential_stopped", "become"]
+)
 def test_another_machine_in_its_place_or_no_way_in_ends_it_at_once(kind):
     machine = Machine(REFUSED, Failure(FailureKind(kind), "not the one"))
     done = Done(machine, order_of(within_s=60.0))

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -21,9 +22,13 @@ import pytest
 from outagekit.credentials import SecretRef
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Credential, Endpoint
+from outagekit.redaction import Secret
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Command, Deadlines, Failure, Limits, Opened, Target
+from outagekit.transports.scan import ends_of, scan_keys
 from outagekit.transports.ssh import shared as shared_module
+from outagekit.transports.ssh.forwarding import Refused
+from outagekit.transports.ssh.hop import Hop
 from outagekit.transports.ssh.route import Route, Server
 from outagekit.transports.ssh.routes import Routes
 from outagekit.transports.ssh.transport import SshTransport
@@ -506,6 +511,61 @@ def test_what_the_jump_host_was_told_is_hidden_in_what_the_endpoint_says(
     opened(transport)
     assert "long-passphrase" not in said(transport, "echo long-passphrase-42")
     assert bench.asked == ["env:phrase for acme/web-01"]
+
+
+LONG = "z" * 190
+"""Before a secret, so that a sentence that is cut too early ends in its middle."""
+
+
+def disconnect(words: str) -> bytes:
+    """Return a server's greeting and its goodbye, unencrypted as before the key exchange."""
+    told = words.encode()
+    body = struct.pack(">BII", 1, 11, len(told)) + told + struct.pack(">I", 0)
+    padding = 8 - (len(body) + 5) % 8 + 8
+    packet = struct.pack(">IB", len(body) + padding + 1, padding) + body + bytes(padding)
+    return b"SSH-2.0-x\r\n" + packet
+
+
+def test_no_beginning_of_what_a_jump_host_was_told_is_left_in_a_goodbye_that_is_cut(
+    country: Country, sshd_with: Start, bench: Bench, raw_server: Raw
+) -> None:
+    jump = sshd_with()
+    key = bench.key(jump.folder / "locked", passphrase="long-passphrase-42")
+    with (jump.folder / "authorized_keys").open("a") as file:
+        file.write(key.with_suffix(".pub").read_text())
+    bench.secrets["phrase"] = "long-passphrase-42"
+    hop = country.server(jump, credential=bench.login(key, passphrase=SecretRef("env", "phrase")))
+
+    def serve(sock: socket.socket) -> None:
+        sock.sendall(disconnect(f"{LONG}long-passphrase-42"))
+        while sock.recv(4096):
+            pass
+
+    end = Server("127.0.0.1", raw_server(serve).port, "127.0.0.1")
+    transport = country.transport(end, hop)
+    scanned = scan_keys(
+        ends_of([country.target("web-02", end, hop)], country.access), country.access
+    )
+    for found in (refused(transport.open()), refused(scanned[0])):
+        assert "zzz" in found.detail
+        assert "long" not in found.detail
+        assert len(found.detail) < 400
+
+
+def test_no_beginning_of_what_a_jump_host_was_told_is_left_in_its_refusal() -> None:
+    class Refusing:
+        is_sound = True
+
+        def forward(self, *_: Any) -> Any:
+            raise Refused(2, f"{LONG}long-passphrase-42")
+
+    secrets = (Secret("ops password", "long-passphrase-42"),)
+    session: Any = Refusing()
+    hop = Hop(Server("198.51.100.1", 22, "198.51.100.1"), session, secrets)
+    found = refused(hop.connect("198.51.100.2", 22, 1.0))
+    assert "zzz" in found.detail
+    assert "long" not in found.detail
+    assert len(found.detail) < 400
 
 
 def test_another_port_is_reached_through_the_jump_host(country: Country, sshd_with: Start) -> None:

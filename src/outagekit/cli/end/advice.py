@@ -68,6 +68,7 @@ def advice_for(kind: FailureKind, *, jump: str = "") -> str:
     """Return what to do about a kind of failure, at a jump host or at the endpoint itself."""
     return _AT_JUMP.get(kind, _BEHIND) if jump else ADVICE[kind]
 
+
 UNKNOWN: Final = "nobody knows whether it happened: look before you run it again"
 """What is true of every endpoint whose change ended unknown."""
 

@@ -76,7 +76,7 @@ def _mends(plan: Plan, progress: Sequence[Progress]) -> Iterator[str]:
         which, behind = _named_jumps(list(jumps)), sum(map(len, jumps.values()))
         them = "it" if len(jumps) == 1 else "them"
         be = "is" if behind == 1 else "are"
-        yield f"First see to {which}: {count(behind, 'endpoint')} {be} behind {them}."
+        yield f"See to {which} first: {count(behind, 'endpoint')} {be} behind {them}."
         gone = {each.endpoint.id for those in jumps.values() for each in those}
         failed = [each for each in failed if each.endpoint.id not in gone]
         away = [each for each in away if each.endpoint.id not in gone]

@@ -127,7 +127,8 @@ def summary(
 
     Where it stopped comes before what went wrong, and that before what happened on the way.
     `verdict` is what verifying the log gave, as one line; `said` is what steps said for people;
-    a `drill` cannot be resumed. Lines may be longer than a terminal; those with `no_wrap` are meant to be copied.
+    a `drill` cannot be resumed. Lines may be longer than a terminal; those with `no_wrap` are
+    meant to be copied.
     """
     state = ending.state
     progress = list(state.progress.values())

@@ -34,7 +34,6 @@ _BETWEEN: Final = " · "
 _OLD_S: Final = 3.0
 """A step that runs for less is no straggler, unless there is room for every step."""
 _SILENT_S: Final = 2.0
-_WIDEST: Final = 120
 _MOST_NAMES: Final = 4
 _PURPOSES: Final = {"probe": "  look", "recheck": "  verify", "undo": "  undo"}
 """What an attempt is for, where it is not simply the step."""
@@ -149,7 +148,7 @@ def folds(tally: Tally, width: int, rows: int) -> list[Text]:
         spare -= len(told) - 1
         lines += told
     if too_many:
-        lines.append(_rest(shown, best, digits))
+        lines.append(_rest(shown, best, digits, width))
     return lines
 
 
@@ -205,11 +204,13 @@ def _by_client(names: Sequence[str]) -> str:
     return ", ".join(told)
 
 
-def _rest(shown: list[tuple[Said, Fold]], best: list[tuple[Said, Fold]], digits: int) -> Text:
+def _rest(
+    shown: list[tuple[Said, Fold]], best: list[tuple[Said, Fold]], digits: int, width: int
+) -> Text:
     ends: Counter[Word] = Counter()
     for said, fold in shown:
         ends[said.word] += fold.count
     for said, fold in best:
         ends[said.word] -= fold.count
     line = Text().append(f"{'…':>{digits}}   {len(shown) - len(best)} other answers: ", "dim")
-    return line.append_text(ends_text(Ends(+ends), _WIDEST))
+    return line.append_text(ends_text(Ends(+ends), width - line.cell_len))

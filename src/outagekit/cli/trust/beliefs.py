@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from outagekit.cli.fitting import fold_line
@@ -10,6 +11,7 @@ from outagekit.cli.trust.offering import by_client, is_folded
 from outagekit.cli.trust.shown_keys import Found, change_lines, fitted
 from outagekit.errors import NothingMatched, OutagekitError, StoppedByPerson
 from outagekit.events import EndpointKeyTrusted
+from outagekit.inventory.adhoc import ADHOC
 from outagekit.text import closest, count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def show_trusted(screen: Screen, store: TrustStore, only: Sequence[str]) -> None
         for name, machine_id in sorted(store.pins(client).items())
     ]
     odd = [line for client in clients for line in odd_lines(store, client)]
+    odd += wall_lines({client: store.pins(client) for client in clients})
     if screen.json:
         screen.document(
             {
@@ -86,6 +89,25 @@ def clone_lines(client: str, pins: Mapping[str, str]) -> list[str]:
     ]
 
 
+def wall_lines(pins: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return a sentence for each machine id that endpoints of several clients are pinned to.
+
+    `pins` by client. What was pinned for `--host` is no other client's.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    clients: dict[str, set[str]] = defaultdict(set)
+    for client, group in sorted(pins.items()):
+        for name, machine_id in sorted(group.items() if client != ADHOC else ()):
+            names[machine_id].append(f"{client}/{name}")
+            clients[machine_id].add(client)
+    return [
+        f"{fold_list(names[machine_id], 3)} have one machine id, {visible_line(machine_id)}, and"
+        " belong to several clients: a shared machine, a clone, or the wrong VPN was up"
+        for machine_id, whose in clients.items()
+        if len(whose) > 1
+    ]
+
+
 class Machines:
     """Notices machines that were seen for the first time and are known already: a subscriber."""
 
@@ -100,7 +122,7 @@ class Machines:
                 self._new[record.event.endpoint] = record.event.machine_id
 
     def clones(self) -> list[str]:
-        """Return a sentence for each machine id one of those shares with others of its client."""
+        """Return a sentence for each machine id one of those shares with others."""
         from outagekit.transports.trust import TrustStore
 
         store = TrustStore(self._folder)
@@ -112,7 +134,17 @@ class Machines:
                 continue
             seen = {self._new[e] for e in self._new if e.startswith(f"{client}/")}
             lines += clone_lines(client, {n: pin for n, pin in pins.items() if pin in seen})
-        return lines
+        return [*lines, *self._over_walls(store)] if self._new else []
+
+    def _over_walls(self, store: TrustStore) -> list[str]:
+        new = {pin for endpoint, pin in self._new.items() if not endpoint.startswith(f"{ADHOC}/")}
+        pins: dict[str, dict[str, str]] = {}
+        with suppress(OutagekitError):  # the run has told it already
+            for client in store.clients():
+                with suppress(OutagekitError):  # another client's fault is none of these
+                    found = store.pins(client)
+                    pins[client] = {n: pin for n, pin in found.items() if pin in new}
+        return wall_lines(pins)
 
 
 def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:

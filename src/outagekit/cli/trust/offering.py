@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from outagekit.cli.trust.shown_keys import (
     tallied,
     twice_lines,
 )
-from outagekit.errors import StoppedByPerson
+from outagekit.errors import OutagekitError, StoppedByPerson
 from outagekit.text import count, visible_line
 
 if TYPE_CHECKING:
@@ -177,14 +178,14 @@ def show_found(screen: Screen, found: Sequence[Found], store: TrustStore) -> Non
         screen.lines(key_lines(good, width))
     if len(good) < len(found):
         screen.say("\n".join(failure_lines(found)))
-    believed = {client: _names_of_keys(store, client) for client in by_client(good)}
+    believed = _believed(store, list(by_client(good))) if good else {}
     twice = twice_lines(good, believed)
     for line in twice:
         screen.warn(line)
     if twice:
         screen.say(
-            "  A cloned image, one machine under several names, or somebody in between:"
-            " find out which before you believe them."
+            "  A cloned image, one machine under several names, a VPN that leads to another client,"
+            " or somebody in between: find out which before you believe them."
         )
 
 
@@ -206,6 +207,16 @@ def _ask(screen: Screen, found: Sequence[Found]) -> None:
     if answer not in {"y", "yes"}:
         given = visible_line(answer[:40])
         raise StoppedByPerson(f'the answer was "{given}", not yes, so none is believed')
+
+
+def _believed(store: TrustStore, clients: Sequence[str]) -> dict[str, dict[HostKey, list[str]]]:
+    """Return what is believed for these clients, and for others whose files can be read."""
+    believed = {client: _names_of_keys(store, client) for client in clients}
+    for client in store.clients():
+        if client not in believed:
+            with suppress(OutagekitError):  # another client's fault is none of these
+                believed[client] = _names_of_keys(store, client)
+    return believed
 
 
 def _names_of_keys(store: TrustStore, client: str) -> dict[HostKey, list[str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len
 
 from outagekit.cli.fitting import table_text
+from outagekit.inventory.adhoc import ADHOC
 from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
@@ -132,14 +133,16 @@ def twice_lines(
 ) -> list[str]:
     """Return a warning for each key that more than one server shows, or had been believed for.
 
-    `believed` are the names each client's keys are believed for.
+    `believed` are the names each client's keys are believed for: one of another client may mean
+    that the wrong VPN is up. What was believed for `--host` is no other client's.
     """
     servers: dict[HostKey, dict[str, str]] = defaultdict(dict)
     for each in found:
         for key in each.keys:
             servers[key].setdefault(f"{each.client} {each.name}", each.server)
-            for name in believed.get(each.client, {}).get(key, ()):
-                servers[key].setdefault(f"{each.client} {name}", f"{name} of {each.client}")
+            for client in believed if each.client != ADHOC else (ADHOC,):
+                for name in _names_of(believed, client, key, each.client):
+                    servers[key].setdefault(f"{client} {name}", f"{name} of {client}")
     groups = [(key, tuple(names.values())) for key, names in servers.items() if len(names) > 1]
     groups.sort(key=lambda group: -len(group[1]))
     lines = [
@@ -150,6 +153,14 @@ def twice_lines(
         more = count(len(groups) - _TWICE_SHOWN, "more key")
         lines.append(f"{more} that several servers have; --json names them")
     return lines
+
+
+def _names_of(
+    believed: Mapping[str, Mapping[HostKey, Sequence[str]]], client: str, key: HostKey, own: str
+) -> Sequence[str]:
+    if client == ADHOC != own:
+        return ()
+    return believed.get(client, {}).get(key, ())
 
 
 def shared_keys(found: Iterable[Found]) -> list[dict[str, Any]]:

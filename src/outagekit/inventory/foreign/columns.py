@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from outagekit.inventory.foreign.table import Row
+    from outagekit.inventory.foreign.table import Row, Table
 
 FIELDS: Final = ("name", "address", "os", "site", "tags", "client", "user", "key", "port")
 
@@ -80,10 +80,11 @@ def parse_columns(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def find_columns(
-    path: Path, header: Row, said: Mapping[str, tuple[str, ...]], findings: Findings
+    path: Path, table: Table, said: Mapping[str, tuple[str, ...]], findings: Findings
 ) -> Columns | None:
     """Return which column is which; None, with a fault, without a name for the machines."""
     before = findings.faults
+    header = table.header
     names = [_letters(cell) for cell in header.cells]
     place = Place(path, header.line)
     at = {
@@ -101,6 +102,9 @@ def find_columns(
             continue
         at[field] = (found[0],)
         taken.add(found[0])
+        if _differ(table, [each for each, name in enumerate(names) if name == names[found[0]]]):
+            message = f"more than one column is called {shown(header.cells[found[0]])}"
+            findings.fault(place, message, "rename all but one in the first row")
         guessed.append(f"{field} from {shown(header.cells[found[0]])}")
     if "name" not in at:
         headers = fold_list((shown(cell) for cell in header.cells if cell), limit=12)
@@ -112,6 +116,14 @@ def find_columns(
 
 def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
+
+
+def _differ(table: Table, columns: list[int]) -> bool:
+    """Return whether columns of one name say different things of a machine."""
+    if len(columns) < 2:  # noqa: PLR2004  (one column has no twin)
+        return False
+    said = ([row.cells[at] if at < len(row.cells) else "" for at in columns] for row in table.rows)
+    return any(len(set(cells)) > 1 for cells in said)
 
 
 def _position(header: Row, names: list[str], wanted: str, where: tuple[Place, Findings]) -> int:

@@ -76,10 +76,29 @@ class Findings:
         return sum(not problem.warning for problem in self.problems)
 
     def first(self) -> tuple[Problem, ...]:
-        """Return the problems to show, by file and place: all of a sane number of them."""
-        faults = sorted(problem for problem in self.problems if not problem.warning)
-        warnings = sorted(problem for problem in self.problems if problem.warning)
-        return tuple(sorted((*faults[:LIMIT_PROBLEMS], *warnings[:LIMIT_PROBLEMS])))
+        """Return the problems to show, by file and place: all of a sane number of them.
+
+        Where there are more, one stands for the others and says how many.
+        """
+        return tuple(sorted((*self._first(warning=False), *self._first(warning=True))))
+
+    def _first(self, *, warning: bool) -> list[Problem]:
+        found = sorted(problem for problem in self.problems if problem.warning is warning)
+        shown = found[:LIMIT_PROBLEMS]
+        if len(found) > LIMIT_PROBLEMS:
+            what = "warnings" if warning else "problems"
+            message = f"there are {len(found)} {what}; the first {LIMIT_PROBLEMS} are told"
+            shown.append(Problem(found[0].path, 0, 0, message, warning=warning))
+        return shown
+
+
+def is_workbook(data: bytes) -> bool:
+    """Return whether a file is a spreadsheet program's own, whatever its name says."""
+    return data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0"))
+
+
+WORKBOOK: Final = "this is a workbook of a spreadsheet program, not a text"
+SAVE_AS_CSV: Final = "save the sheet as CSV (UTF-8)"
 
 
 def is_harmless(line: str) -> bool:

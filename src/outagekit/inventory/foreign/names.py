@@ -58,25 +58,24 @@ class Register:
     Names that differ in case only are one to a selector, so they may not stand side by side.
     """
 
-    def __init__(self, kind: str, findings: Findings) -> None:
+    def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._findings = findings
         self._taken: dict[str, str] = {}
         """Case-folded valid name -> the name it was made of."""
         self.changed: dict[str, str] = {}
         """Name as written -> valid name, where they differ."""
 
-    def name(self, written: str, place: Place) -> str | None:
+    def name(self, written: str, place: Place, findings: Findings) -> str | None:
         """Return the valid form of a name; None, with a fault, if it has none of its own."""
         name = valid_name(written)
         if not name or (self._kind == "endpoint" and name.casefold() in KEYWORDS):
             why = "is a word of the selector language" if name else "cannot be made a name"
-            self._findings.fault(place, f"{self._kind} {shown(written)} {why}", "rename it there")
+            findings.fault(place, f"{self._kind} {shown(written)} {why}", "rename it there")
             return None
         other = self._taken.setdefault(name.casefold(), written)
         if other != written:
             message = f"{self._kind}s {shown(other)} and {shown(written)} would both be {name}"
-            self._findings.fault(place, message, "rename one of them there")
+            findings.fault(place, message, "rename one of them there")
             return None
         if name != written:
             self.changed[written] = name

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -54,7 +56,7 @@ def is_program(path: Path) -> bool:
 def digest_of(path: Path) -> str:
     """Return the SHA-256 that a program is trusted by: over its place and its content."""
     content = read_bytes(path, limit_bytes=_LARGEST_PROGRAM)
-    place = os.fsencode(path.absolute())
+    place = os.fsencode(path.parent.resolve() / path.name)
     return hashlib.sha256(hashlib.sha256(place).digest() + content).hexdigest()
 
 
@@ -62,8 +64,28 @@ def refuse_untrusted(path: Path, _digest: str) -> None:
     """Refuse a program: nobody here knows what was trusted."""
     raise Refused(
         f"{visible_line(str(path))} is a program that was never trusted on this machine",
-        hint=f"read it, then: outagekit inventory trust {visible_line(str(path))}",
+        hint=f"read it, then: outagekit inventory trust {shlex.quote(visible_line(str(path)))}",
     )
+
+
+def refuse_changeable(path: Path) -> None:
+    """Raise `Refused` where somebody else could put another program in this one's place.
+
+    That is whoever can write it, its folder, what a link leads to, or a folder above all of them;
+    a sticky folder above protects what belongs to the person.
+    """
+    real = path.resolve()
+    refuse_foreign([path.absolute().parent, real.parent, real])
+    refuse_foreign(each for each in real.parent.parents if not _is_guarded(each))
+
+
+def _is_guarded(folder: Path) -> bool:
+    """Return whether others cannot rename what lies in a folder."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISVTX) or not mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 class Program:
@@ -73,7 +95,7 @@ class Program:
         self._path = path.absolute()
         self._limit_s = limit_s
         self._until_s = time.monotonic() + limit_s
-        refuse_foreign([self._path.parent, self._path])
+        refuse_changeable(self._path)
         permit(path, digest_of(path))
 
     def output(self, *words: str) -> str:
@@ -119,7 +141,9 @@ class Program:
 
     def _failed(self, what: str) -> InvalidInput:
         name = visible_line(str(self._path))
-        return InvalidInput(f"{name} {what}", hint=f"run it by hand to see why: {name} --list")
+        return InvalidInput(
+            f"{name} {what}", hint=f"run it by hand to see why: {shlex.quote(name)} --list"
+        )
 
 
 def _gather(process: subprocess.Popen[bytes], gathered: list[bytes]) -> None:

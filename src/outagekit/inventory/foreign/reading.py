@@ -30,8 +30,10 @@ Origin = Literal["ours", "table", "ansible"]
 
 _TABLES: Final = frozenset([".csv", ".tsv"])
 _YAML: Final = frozenset([".yaml", ".yml"])
-_NAMED = re.compile(r"([a-z0-9][a-z0-9-]*)=(.+)", re.DOTALL)
+_NAMED = re.compile(r"([^=/\\]*)=(.+)", re.DOTALL)
 _OURS = re.compile(r"^\{?\s*\"?outagekit\"?\s*:", re.MULTILINE)
+_GROUPS = re.compile(r"^(?:[\"']?(?:all|ungrouped)[\"']?|\s+(?:hosts|children))\s*:", re.MULTILINE)
+_KEYS_OF_OURS = re.compile(r"^(?:client|endpoints|steps)\s*:", re.MULTILINE)
 _OF_ANSIBLE: Final = frozenset(["group_vars", "host_vars", "hosts", "inventory"])
 
 
@@ -53,7 +55,8 @@ def source_of(written: Path) -> Source:
         return Source(written)
     client = found[1]
     if valid_client(client) != client:
-        raise UsageError(f"{shown(client)} is no client's short name", hint="write acme=FILE")
+        near = valid_client(client) or "acme"
+        raise UsageError(f"{shown(client)} is no client's short name", hint=f"write {near}=FILE")
     try:
         return Source(Path(found[2]).expanduser(), client)
     except RuntimeError as error:
@@ -91,14 +94,19 @@ def origin_of(path: Path) -> Origin:
 
 
 def is_ansible_yaml(path: Path) -> bool:
-    """Return whether a YAML file has the shape of Ansible's groups, or is INI in truth."""
+    """Return whether a YAML file has the shape of Ansible's groups, or is INI in truth.
+
+    One that cannot be read is judged by the words that begin its lines.
+    """
     text = _text(path)
     if not text or _OURS.search(text):
         return False
     if is_section(first_line(text)):
         return True
     root = read_yaml(path, text, Findings())
-    return root is not None and is_ansible_shape(root)
+    if root is None:
+        return bool(_GROUPS.search(text)) and not _KEYS_OF_OURS.search(text)
+    return is_ansible_shape(root)
 
 
 def _is_ours(path: Path) -> bool:
@@ -145,7 +153,7 @@ def read_foreign(
         findings.fault(Place(path), f"there are more than {LIMIT_ENDPOINTS} endpoints")
         gathered.proposals.clear()
     client = _client(source, gathered, findings)
-    taken = settle(path, gathered, findings, client=client)
+    taken = settle(path, gathered, findings, client=client, leave_out=wishes.leave_out)
     return taken, findings.first()
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import shlex
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from outagekit.inventory.address import LARGEST_PORT, address_fault
@@ -18,24 +19,28 @@ from outagekit.source import shown
 from outagekit.text import count, fold_list
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from outagekit.errors import Problem
     from outagekit.events import OperatingSystem
     from outagekit.inventory.foreign.table import Row, Table
 
 _BETWEEN_TAGS = re.compile(r"[,;|]")
 _BETWEEN_ADDRESSES = re.compile(r"[,;|\s]+")
 _LONGEST_CELL: Final = 200
+_MOST_LINES: Final = 10
 
 
 def read_rows(path: Path, wishes: Wishes, findings: Findings) -> Gathered:
     """Return the machines of a table; what is wrong becomes a fault."""
     table = read_table(path, findings)
-    columns = find_columns(path, table.header, wishes.columns, findings) if table else None
+    columns = find_columns(path, table, wishes.columns, findings) if table else None
     if table is None or columns is None:
         return Gathered("CSV")
     gathered = Gathered(table.form, several_clients="client" in columns.at)
     told: Counter[str] = Counter()
+    found_in: dict[str, list[Problem]] = {}
     for row in table.rows:
         own = Findings()
         place = Place(path, row.line)
@@ -46,15 +51,35 @@ def read_rows(path: Path, wishes: Wishes, findings: Findings) -> Gathered:
             gathered.left_out.append(found)
         elif wishes.leave_out and own.problems:
             name = columns.cell(row, "name") or f"line {row.line}"
-            gathered.left_out.append(LeftOut(name, place, own.problems[0].message))
+            reason = next(each.message for each in own.problems if not each.warning)
+            gathered.left_out.append(LeftOut(name, place, reason))
             continue
         for problem in own.problems:
-            findings.add(problem)
-    gathered.notes = [text.format(count(number, "endpoint")) for text, number in told.items()]
-    if columns.guessed:
-        gathered.notes.insert(0, f"columns: {', '.join(columns.guessed)}")
+            found_in.setdefault(problem.message, []).append(problem)
+    for alike in found_in.values():
+        findings.add(_folded(alike))
+    gathered.notes = [*_notes(table, columns)]
+    gathered.notes += [text.format(count(number, "endpoint")) for text, number in told.items()]
     gathered.unused = _unused(table, columns)
     return gathered
+
+
+def _notes(table: Table, columns: Columns) -> Iterator[str]:
+    if table.titles:
+        above = count(table.titles, "row")
+        yield f"header: line {table.header.line}; {above} of one cell above it passed over"
+    if columns.guessed:
+        yield f"columns: {', '.join(columns.guessed)}"
+
+
+def _folded(alike: list[Problem]) -> Problem:
+    """Return what several rows have in common as one problem that names their lines."""
+    first, *others = alike
+    if not others:
+        return first
+    lines = fold_list((str(each.line) for each in others), limit=_MOST_LINES)
+    what = "line" if len(others) == 1 else "lines"
+    return replace(first, message=f"{first.message}, and in {what} {lines}")
 
 
 def _unused(table: Table, columns: Columns) -> dict[str, int]:
@@ -114,6 +139,8 @@ class _Reading(NamedTuple):
         return cell
 
     def _fault(self, field: str, message: str, hint: str = "") -> None:
+        if any(each.message.startswith(f"the {field} must be") for each in self.findings.problems):
+            return  # what is said next would only follow from it
         column = self.columns.at.get(field, (-1,))[0] + 1
         where = f" (column {column})" if column else ""
         self.findings.fault(self.place, f"{message}{where}", hint)
@@ -140,7 +167,7 @@ class _Reading(NamedTuple):
         several = [each for each in _BETWEEN_ADDRESSES.split(address) if _is_number(each)]
         if several and several[0] != address:
             notes.append("address: the first of several for {}")
-            return several[0]
+            return next((each for each in several if not _is_own(each)), several[0])
         if not address and "address" not in self.columns.at:
             notes.append("address: the name itself for {}, as there is no column of addresses")
             address = name
@@ -150,6 +177,9 @@ class _Reading(NamedTuple):
         fault = address_fault(address)
         if fault:
             self._fault("address" if "address" in self.columns.at else "name", *fault)
+        elif _is_own(address):
+            message = f"{shown(address)} is no address another machine is reached by"
+            self.findings.warn(self.place, message, "it leads to this machine, or nowhere")
         return address
 
     def _port(self) -> int | None:
@@ -182,6 +212,15 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return address_fault(text) is None
+
+
+def _is_own(text: str) -> bool:
+    """Return whether an address means something else on every machine."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text.casefold() == "localhost"
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def clients_named(gathered: Gathered) -> str:

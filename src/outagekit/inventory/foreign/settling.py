@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from outagekit.inventory.address import canonical
+from outagekit.inventory.foreign.findings import Findings
 from outagekit.inventory.foreign.names import Register, valid_client, valid_name
 from outagekit.inventory.foreign.proposal import LeftOut, Login, Proposal, Way
 from outagekit.inventory.model import Client, Credential, Endpoint, Site
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from outagekit.inventory.foreign.findings import Findings
     from outagekit.inventory.foreign.proposal import Gathered
 
 
@@ -34,14 +34,20 @@ class Taken:
     """Variables or columns of no use here -> for how many machines."""
 
 
-def settle(path: Path, gathered: Gathered, findings: Findings, *, client: str) -> Taken:
-    """Return the clients of a file in its order; `client` is whose machines they are by default."""
+def settle(
+    path: Path, gathered: Gathered, findings: Findings, *, client: str, leave_out: bool = False
+) -> Taken:
+    """Return the clients of a file in its order; `client` is whose machines they are by default.
+
+    With `leave_out` an endpoint whose name cannot be used is left out instead of being a fault.
+    """
     by_client: dict[str, list[Proposal]] = {}
     for proposal in gathered.proposals:
         by_client.setdefault(proposal.client, []).append(proposal)
     written: dict[str, str] = {}
     clients: list[Client] = []
     renamed: list[tuple[str, str, str]] = []
+    left_out = gathered.left_out if leave_out else None
     for name, proposals in (by_client or {"": []}).items():
         short = valid_client(name) if name else client
         first = written.setdefault(short, name)
@@ -50,10 +56,9 @@ def settle(path: Path, gathered: Gathered, findings: Findings, *, client: str) -
             message = f"the client {shown(name)} {why}"
             findings.fault(proposals[0].place, message, "rename it there")
             continue
-        table = _Table(short, findings)
-        for proposal in proposals:
-            table.add(proposal)
-        _warn_of_shared(proposals, findings)
+        table = _Table(short)
+        taken = [each for each in proposals if _is_taken(table, each, findings, left_out)]
+        _warn_of_shared(taken, findings)
         clients.append(table.client(_one_line(name, short)))
         renamed += [("client", name, short)] if name and name != short else []
         renamed += table.renamed()
@@ -68,6 +73,22 @@ def settle(path: Path, gathered: Gathered, findings: Findings, *, client: str) -
     )
 
 
+def _is_taken(
+    table: _Table, proposal: Proposal, findings: Findings, left_out: list[LeftOut] | None
+) -> bool:
+    """Add a machine to its client; what is wrong with it is a fault, or why it is left out."""
+    own = Findings()
+    endpoint = table.endpoint(proposal, own)
+    if own.problems and left_out is not None:
+        left_out.append(LeftOut(proposal.name, proposal.place, own.problems[0].message))
+        return False
+    for problem in own.problems:
+        findings.add(problem)
+    if endpoint is not None:
+        table.endpoints[endpoint.name] = endpoint
+    return True
+
+
 def _one_line(text: str, otherwise: str) -> str:
     text = text.strip()
     return text if text.isprintable() and 0 < len(text) <= 200 else otherwise  # noqa: PLR2004
@@ -76,10 +97,9 @@ def _one_line(text: str, otherwise: str) -> str:
 class _Table:
     """A client's values while they are gathered."""
 
-    def __init__(self, client: str, findings: Findings) -> None:
+    def __init__(self, client: str) -> None:
         self._client = client
-        self._findings = findings
-        self._kinds = {kind: Register(kind, findings) for kind in ("endpoint", "tag", "site")}
+        self._kinds = {kind: Register(kind) for kind in ("endpoint", "tag", "site")}
         self._written: set[str] = set()
         self._logins: dict[Login, str] = {}
         self._ways: dict[Way, str] = {}
@@ -87,19 +107,20 @@ class _Table:
         self.sites: dict[str, Site] = {}
         self.endpoints: dict[str, Endpoint] = {}
 
-    def add(self, proposal: Proposal) -> None:
+    def endpoint(self, proposal: Proposal, findings: Findings) -> Endpoint | None:
+        """Return a machine under its name here; None, with a fault, if it cannot have one."""
         place = proposal.place
         if proposal.name in self._written:
             message = f"the endpoint {shown(proposal.name)} stands twice"
-            self._findings.fault(place, message, "rename one of them there")
-            return
+            findings.fault(place, message, "rename one of them there")
+            return None
         self._written.add(proposal.name)
-        name = self._kinds["endpoint"].name(proposal.name, place)
-        tags = [self._kinds["tag"].name(tag, place) for tag in proposal.tags]
-        site = self._site(proposal)
-        if name is None:
-            return
-        self.endpoints[name] = Endpoint(
+        name = self._kinds["endpoint"].name(proposal.name, place, findings)
+        tags = [self._kinds["tag"].name(tag, place, findings) for tag in proposal.tags]
+        site = self._site(proposal, findings)
+        if name is None or findings.faults:
+            return None
+        return Endpoint(
             client=self._client,
             name=name,
             address=proposal.address,
@@ -140,13 +161,13 @@ class _Table:
             )
         return self._logins[login]
 
-    def _site(self, proposal: Proposal) -> str | None:
+    def _site(self, proposal: Proposal, findings: Findings) -> str | None:
         way = proposal.way
         if way is None:
             return None
         if way not in self._ways:
             if way.name:
-                name = self._kinds["site"].name(way.name, proposal.place)
+                name = self._kinds["site"].name(way.name, proposal.place, findings)
                 if name is None:
                     return None
             else:

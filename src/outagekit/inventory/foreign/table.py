@@ -9,11 +9,20 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from outagekit.errors import InvalidInput
-from outagekit.inventory.foreign.findings import LIMIT_BYTES, LIMIT_ENDPOINTS, Findings, Place
+from outagekit.inventory.foreign.findings import (
+    LIMIT_BYTES,
+    LIMIT_ENDPOINTS,
+    SAVE_AS_CSV,
+    WORKBOOK,
+    Findings,
+    Place,
+    is_workbook,
+)
 from outagekit.source import read_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +35,10 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SAID = re.compile(r"\"?sep=([,;\t|])\"?[ ,;|]*(?:\r\n|\r|\n)", re.IGNORECASE)
 _MOST_COLUMNS: Final = 500
+_MOST_TITLES: Final = 20
+_LONGEST_TOP: Final = 200_000
 _SAMPLE: Final = 200
 
 
@@ -46,6 +58,8 @@ class Table:
     rows: tuple[Row, ...]
     form: str
     """How it was read, in words."""
+    titles: int = 0
+    """How many rows of one cell stand above the header and were passed over."""
 
 
 def read_table(path: Path, findings: Findings) -> Table | None:
@@ -56,23 +70,34 @@ def read_table(path: Path, findings: Findings) -> Table | None:
         for each in error.problems:
             findings.add(each)
         return None
+    if is_workbook(data):
+        findings.fault(Place(path), WORKBOOK, SAVE_AS_CSV)
+        return None
     text, encoding = _decoded(path, data, findings)
     if text is None:
         return None
     delimiter, begin = _delimiter(text)
     rows = list(_rows(path, text[begin:], delimiter, findings))
-    skipped = text.count("\n", 0, begin)
-    rows = [Row(row.line + skipped, row.cells) for row in rows]
+    rows = [Row(row.line + (begin > 0), row.cells) for row in rows]
     if not rows:
         if not findings.faults:
             findings.fault(Place(path), "there is nothing in this table")
         return None
-    header, *others = rows
+    titles = _titles(rows)
+    header, *others = rows[titles:]
     if len(header.cells) > _MOST_COLUMNS:
         findings.fault(Place(path, header.line), f"there are more than {_MOST_COLUMNS} columns")
         return None
     fitting = tuple(row for row in others if _fits(path, row, header, findings))
-    return Table(header, fitting, f"CSV, {_DELIMITERS[delimiter]}-separated, {encoding}")
+    return Table(header, fitting, f"CSV, {_DELIMITERS[delimiter]}-separated, {encoding}", titles)
+
+
+def _titles(rows: list[Row]) -> int:
+    """Return how many rows at the top hold one cell only, before the first that holds more."""
+    for number, row in enumerate(rows[: _MOST_TITLES + 1]):
+        if sum(map(bool, row.cells)) > 1:
+            return number
+    return 0
 
 
 def _decoded(path: Path, data: bytes, findings: Findings) -> tuple[str | None, str]:
@@ -101,16 +126,16 @@ def _decoded(path: Path, data: bytes, findings: Findings) -> tuple[str | None, s
 
 def _delimiter(text: str) -> tuple[str, int]:
     """Return what separates the cells, and where the table begins behind a line that says it."""
-    first, _, _ = text.partition("\n")
-    said = first.strip().lower()
-    if said.startswith("sep=") and said[4:] in _DELIMITERS:
-        return said[4:], len(first) + 1
-    if first.strip("\r") == "sep=\t":
-        return "\t", len(first) + 1
-    lines = (line for line in text.splitlines() if line.strip())
-    header = next(lines, "")
-    counts = {sign: _unquoted(header, sign) for sign in _DELIMITERS}
-    return max(counts, key=lambda sign: counts[sign]), 0
+    said = _SAID.match(text)
+    if said:
+        return said[1], said.end()
+    begin = text[:_LONGEST_TOP].splitlines()[:_MOST_TITLES]
+    for line in begin:
+        counts = {sign: _unquoted(line, sign) for sign in _DELIMITERS}
+        best = max(counts, key=lambda sign: counts[sign])
+        if counts[best]:
+            return best, 0
+    return ",", 0
 
 
 def _unquoted(line: str, sign: str) -> int:

@@ -136,35 +136,51 @@ def write_clients(texts: Mapping[Path, str], expected: Sequence[Client], *, repl
     there or cannot be written, `InvalidInput` for a client that a file of ours cannot hold.
     """
     for path in texts:
-        if path.suffix != ".yaml":
-            message = f"{visible_line(str(path))} does not end in .yaml, as files of ours do"
-            raise UsageError(message)
-        if path.exists() and not replace:
-            message = f"{visible_line(str(path))} is there already; nothing was written"
-            raise UsageError(message, hint="look at it; --replace writes over it")
+        _refuse_target(path, replace=replace)
     made: list[tuple[Path, Path]] = []
     try:
         for path, text in texts.items():
             new = path.with_name(f".{path.stem}.new.yaml")
             new.unlink(missing_ok=True)
             made.append((new, path))
-            _write(new, text)
+            _write(new, text, mode=_mode_of(path))
         _check(texts, [new for new, _ in made], expected)
         for new, path in made:
             new.replace(path)
     except OSError as error:
-        name = visible_line(str(error.filename or path))
+        name = visible_line(str(path))
         raise UsageError(f"{name} cannot be written: {error.strerror}") from error
     finally:
         for new, _ in made:
             new.unlink(missing_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+def _refuse_target(path: Path, *, replace: bool) -> None:
+    name = visible_line(str(path))
+    if path.suffix != ".yaml":
+        raise UsageError(f"{name} does not end in .yaml, as files of ours do")
+    if path.is_dir():
+        raise UsageError(f"{name} is a folder; nothing was written")
+    if os.path.lexists(path) and not replace:
+        message = f"{name} is there already; nothing was written"
+        raise UsageError(message, hint="look at it; --replace writes over it")
+
+
+def _mode_of(path: Path) -> int:
+    """Return who may read a file, so that replacing it opens it to nobody; never who may write."""
+    try:
+        return 0o600 | (path.stat().st_mode & 0o044)
+    except OSError:
+        return 0o644
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(text.encode("utf-8"))
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _check(texts: Mapping[Path, str], written: Sequence[Path], expected: Sequence[Client]) -> None:

@@ -16,7 +16,7 @@ from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
-from outagekit.redaction import Secret
+from outagekit.redaction import Redactor, Secret
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.logins import SharedPassword
 from outagekit.transports.protocol import Failure
@@ -95,7 +95,9 @@ class Hop:
             detail = f"{where} did not answer {self.name} within {timeout_s:g} s"
             return Failure(FailureKind.CONNECT_TIMEOUT, detail)
         except Refused as refused:
-            return cleaned(_refusal(refused, self.name, where), self.secrets)
+            words = Redactor(self.secrets).clean(refused.words)
+            refusal = _refusal(Refused(refused.code, words), self.name, where)
+            return cleaned(refusal, self.secrets)  # the place may hold a secret, too
         except (paramiko.SSHException, EOFError, OSError):
             return Failure(FailureKind.LOST, f"the connection to {self.name} was lost")
 
@@ -125,7 +127,7 @@ def _entered(
     secrets: list[Secret],
 ) -> Failure | None:
     place = f"the jump host {server.place}"
-    failure = shake_hands(session, place, asker.deadlines, asker.stop)
+    failure = shake_hands(session, place, asker.deadlines, asker.stop, secrets=tuple(secrets))
     if failure is None:
         failure = judge(
             session.server_key,

@@ -22,6 +22,7 @@ from paramiko.packet import Packetizer
 from typing_extensions import override
 
 from outagekit.events import FailureKind
+from outagekit.redaction import Redactor, Secret
 from outagekit.text import decode_remote, visible_line
 from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure
@@ -256,14 +257,16 @@ def greet(
     deadlines: Deadlines,
     known: tuple[HostKey, ...] = (),
     stop: threading.Event | None = None,
+    secrets: tuple[Secret, ...] = (),
 ) -> Session | Failure:
     """Return a session over a connected stream, whose server has proved its host key.
 
     Nobody has judged the key yet, and nothing secret was sent. `known` keys are asked for first;
-    `where` names the server in sentences. The stream is the session's, also after a failure.
+    `where` names the server in sentences, which show none of the `secrets`. The stream is the
+    session's, also after a failure.
     """
     session = Session(stream, known)
-    failure = shake_hands(session, where, deadlines, stop)
+    failure = shake_hands(session, where, deadlines, stop, secrets=secrets)
     if failure is not None:
         session.hang_up()
         return failure
@@ -271,7 +274,12 @@ def greet(
 
 
 def shake_hands(
-    session: Session, where: str, deadlines: Deadlines, stop: threading.Event | None
+    session: Session,
+    where: str,
+    deadlines: Deadlines,
+    stop: threading.Event | None,
+    *,
+    secrets: tuple[Secret, ...] = (),
 ) -> Failure | None:
     """Have a session's server prove its host key, as `greet` does; the caller hangs up."""
     done = threading.Event()
@@ -285,7 +293,7 @@ def shake_hands(
             return Failure(FailureKind.HANDSHAKE, _silence(session, where, deadlines.handshake_s))
     if session.is_active() and session.host_key is not None:
         return None
-    return Failure(FailureKind.HANDSHAKE, _explained(session, where))
+    return Failure(FailureKind.HANDSHAKE, _explained(session, where, Redactor(secrets)))
 
 
 def _silence(session: Session, where: str, seconds: float) -> str:
@@ -294,20 +302,23 @@ def _silence(session: Session, where: str, seconds: float) -> str:
     return f"{where} did not finish the SSH key exchange within {seconds:g} s"
 
 
-def _explained(session: Session, where: str) -> str:
+def _explained(session: Session, where: str, redactor: Redactor) -> str:
+    # Cleaned, then cut: of a secret that was cut its beginning would stay.
     fault = session.get_exception()
     for name, preferred, what in _SHORTCOMINGS:
         offered = session.offers.get(name)
         if offered and not set(offered) & set(getattr(session, preferred)):
-            listed = visible_line(", ".join(offered))[:_LONGEST_WORDS]
+            listed = redactor.clean(visible_line(", ".join(offered)))[:_LONGEST_WORDS]
             return f"{where} offers only outdated or unknown {what} ({listed}): {_ADVICE[what]}"
     if session.goodbye:
-        return f"{where} ended the SSH handshake: {session.goodbye[:_LONGEST_WORDS]}"
+        words = redactor.clean(session.goodbye)[:_LONGEST_WORDS]
+        return f"{where} ended the SSH handshake: {words}"
     if not session.remote_version:
         return f"{where} closed the connection before it showed an SSH banner, or is no SSH server"
     if isinstance(fault, EOFError | OSError):
         return f"{where} closed the connection during the SSH key exchange"
-    return f"{where} failed in the SSH handshake: {visible_line(str(fault))[:_LONGEST_WORDS]}"
+    words = redactor.clean(visible_line(str(fault)))[:_LONGEST_WORDS]
+    return f"{where} failed in the SSH handshake: {words}"
 
 
 def _first(wanted: tuple[str, ...], supported: Any) -> tuple[str, ...]:

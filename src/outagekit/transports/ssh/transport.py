@@ -225,7 +225,12 @@ class SshTransport:
             return line
         self.redactor = Redactor(line.secrets)
         session = greet(
-            line.stream, server.place, deadlines=access.deadlines, known=known, stop=self._stop
+            line.stream,
+            server.place,
+            deadlines=access.deadlines,
+            known=known,
+            stop=self._stop,
+            secrets=line.secrets,
         )
         if isinstance(session, Failure):
             return line.explained(session)

@@ -105,12 +105,12 @@ def test_a_huge_file_is_refused(here: Here) -> None:
 def test_a_file_that_is_included_again_and_again_is_refused_before_it_takes_minutes(
     here: Here,
 ) -> None:
-    own("Host x\n Port 2\n" * 45_000, "big")
+    own(f"# {'x' * 500_000}\n", "big")
+    own("Include big\n" * 3)
+    said(here)
     own("Include big\n" * 300)
-    began_s = time.monotonic()
     with pytest.raises(InvalidInput, match="include too much"):
         said(here)
-    assert time.monotonic() - began_s < 20
 
 
 def test_a_pipe_is_refused_and_not_waited_for(here: Here) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, "Setting"]
 
-LIMIT_STATEMENTS: Final = 2_000_000
+LIMIT_STATEMENTS: Final = 1_000_000
 """How much all files together may say: a host named, a variable set, a host's place in a group.
 
 Ranges and aliases make much of little, so what they stand for is counted as well."""

@@ -32,9 +32,22 @@ CONNECTION: Final = ("ansible_connection",)
 BECOME: Final = ("ansible_become",)
 METHOD: Final = ("ansible_become_method",)
 SHELL: Final = ("ansible_shell_type",)
+NETWORK: Final = ("ansible_network_os",)
 SECRETS: Final = frozenset((*PASSWORD, *PASSPHRASE, *SUDO, *KEY_ITSELF))
 HONOURED: Final = SECRETS | frozenset(
-    (*HOST, *PORT, *USER, *KEY, *BECOME_USER, *ARGUMENTS, *CONNECTION, *BECOME, *METHOD, *SHELL)
+    (
+        *HOST,
+        *PORT,
+        *USER,
+        *KEY,
+        *BECOME_USER,
+        *ARGUMENTS,
+        *CONNECTION,
+        *BECOME,
+        *METHOD,
+        *SHELL,
+        *NETWORK,
+    )
 )
 
 _TRUE: Final = frozenset(["y", "yes", "on", "1", "true", "t"])

@@ -79,6 +79,9 @@ class _Machine:
         connection = self._connection()
         if connection not in _SSH | _WINDOWS and not findings.faults:
             return LeftOut(self._host.name, self._host.place, _reason(connection))
+        if self._facts.setting(known.NETWORK) and not findings.faults:
+            reason = "it is a network device, as `ansible_network_os` says"
+            return LeftOut(self._host.name, self._host.place, reason)
         self._facts.refuse_keys()
         system = self._system(connection)
         address = self._address(findings)

@@ -102,6 +102,10 @@ class _Sources:
             message = "this file is encrypted by Ansible's vault"
             self._findings.fault(Place(path, 1, 1), message)
             return "file"
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            self._findings.fault(Place(path, line), "this is no text: it holds a NUL")
+            return "file"
         return self._text(path, text)
 
     def _text(self, path: Path, text: str) -> str:

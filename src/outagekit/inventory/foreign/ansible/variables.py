@@ -13,7 +13,14 @@ from outagekit.errors import InvalidInput
 from outagekit.inventory.foreign.ansible.json_tree import read_json
 from outagekit.inventory.foreign.ansible.node import VAULT, Node, setting_of
 from outagekit.inventory.foreign.ansible.yaml_tree import read_yaml
-from outagekit.inventory.foreign.findings import LIMIT_BYTES, Findings, Place
+from outagekit.inventory.foreign.findings import (
+    LIMIT_BYTES,
+    SAVE_AS_CSV,
+    WORKBOOK,
+    Findings,
+    Place,
+    is_workbook,
+)
 from outagekit.source import decode, read_bytes, shown
 from outagekit.text import visible_line
 
@@ -136,7 +143,11 @@ def _entries(folder: Path, findings: Findings) -> list[Path]:
 def text_of(path: Path, findings: Findings) -> str | None:
     """Return a file as text; None, with a fault, if it cannot be read or is no UTF-8."""
     try:
-        return decode(path, read_bytes(path, limit_bytes=LIMIT_BYTES))
+        data = read_bytes(path, limit_bytes=LIMIT_BYTES)
+        if is_workbook(data):
+            findings.fault(Place(path), WORKBOOK, SAVE_AS_CSV)
+            return None
+        return decode(path, data)
     except InvalidInput as error:
         for each in error.problems:
             findings.fault(Place(each.path, each.line, each.column), each.message, each.hint)

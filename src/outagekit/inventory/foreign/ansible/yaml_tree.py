@@ -27,6 +27,7 @@ _PLAIN = frozenset(f"{_CORE}{name}" for name in ("str", "int", "float", "bool", 
 _SCALARS = _PLAIN | {f"{_CORE}{name}" for name in ("timestamp", "binary", "value", "merge")}
 _SEALED = frozenset(["!vault", "!vault-encrypted"])
 _UNSAFE = "!unsafe"
+_LONGEST_NUMBER = 400
 
 
 class _Unusable(Exception):  # noqa: N818  (ends the making of one tree, never leaves this module)
@@ -170,6 +171,8 @@ class _Maker:
             raise _Unusable(node.start_mark, f"the tag {shown(node.tag)} is not read here")
         if tag == f"{_CORE}str":
             return node.value
+        if tag in {f"{_CORE}int", f"{_CORE}float"} and len(node.value) > _LONGEST_NUMBER:
+            raise _Unusable(node.start_mark, "this number is too long", "put it in quotes")
         try:
             plain = yaml.ScalarNode(tag, node.value, node.start_mark, node.end_mark)
             return self._scalars.construct_object(plain)

@@ -20,8 +20,8 @@ SYSTEM_FOLDER: Final = Path("/etc/ssh")
 _DEEPEST: Final = 16
 _LARGEST_BYTES: Final = 1024 * 1024
 _MOST_FILES: Final = 1000
-_MOST_BYTES: Final = 4 * 1024 * 1024
-"""All files together, one that is included twice counted twice: each time it is read anew."""
+_MOST_INCLUDED: Final = 2 * 1024 * 1024
+"""Characters of all files together; one included twice counts twice, as it is read anew."""
 
 
 class _UnfitError(Exception):
@@ -87,7 +87,7 @@ class _Loading:
 
     def _count(self, size_chars: int, place: Place) -> None:
         self.size_chars += size_chars
-        if self.size_chars > _MOST_BYTES:
+        if self.size_chars > _MOST_INCLUDED:
             message = "files include too much: no config is that large"
             raise InvalidInput(message, (place.problem(message),))
 
