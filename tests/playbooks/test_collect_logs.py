@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 NAME = "collect-logs"
-TAIL = "echo \"$line\"; cat"
+TAIL = 'echo "$line"; cat'
 
 
 @pytest.fixture
@@ -150,14 +150,18 @@ def test_a_file_that_cannot_be_read_does_not_take_the_others_along(world):
 
 
 def test_a_full_disk_leaves_no_folder_of_nobody(world):
-    text = (world.folder / "gather.sh").read_text().replace('>"$place/run"; then', ">/dev/full; then")
+    text = (
+        (world.folder / "gather.sh").read_text().replace('>"$place/run"; then', ">/dev/full; then")
+    )
     (world.folder / "gather.sh").write_text(text)
     assert world.run("gather.sh").returncode == 1
     assert not world.place.exists()
 
 
 def test_an_earlier_try_that_still_runs_cannot_disturb_the_next(world):
-    again = f'[ -e "$W/again" ] || {{ >"$W/again"; rm -rf "{world.place}"; mkdir "{world.place}"; }}'
+    again = (
+        f'[ -e "$W/again" ] || {{ >"$W/again"; rm -rf "{world.place}"; mkdir "{world.place}"; }}'
+    )
     done = world.standin("journalctl", f"{again}; echo line").run("gather.sh")
     assert done.returncode != 0
     assert list(world.place.iterdir()) == []

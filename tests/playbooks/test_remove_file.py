@@ -203,7 +203,9 @@ def test_a_file_that_cannot_be_removed_leaves_no_copy(world):
 
 
 def test_a_copy_that_was_cut_off_is_begun_anew(world):
-    elsewhere(world).standin("cp", 'echo half >"$W/home/.outagekit/quarantine/"*/part; kill -9 $PPID')
+    elsewhere(world).standin(
+        "cp", 'echo half >"$W/home/.outagekit/quarantine/"*/part; kill -9 $PPID'
+    )
     assert world.run("remove.sh").returncode != 0
     assert world.path.read_bytes() == CONTENT
     assert world.real("cp").run("remove.sh").returncode == 0

@@ -193,7 +193,7 @@ def test_no_translation_is_left_on_from_the_account(
 ) -> None:
     """LANGUAGE wins over LC_ALL, and scripts read what tools say."""
     monkeypatch.setenv("LANGUAGE", "de")
-    ran = run(command('sh -c \'echo "[${LANGUAGE-}]"\''), tmp_path)
+    ran = run(command("sh -c 'echo \"[${LANGUAGE-}]\"'"), tmp_path)
     assert ran.stdout == b"[]\n"
 
 

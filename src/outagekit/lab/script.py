@@ -1,7 +1,7 @@
 """How a simulated POSIX machine reads what it was sent: whole or cut, and with which values.
 
-Pure. A script arrives inside `{ {` and `}`: `set -eu`, `unset LANGUAGE`, one `OK_NAME='value'` a line, the text,
-`} </dev/null`. The outer braces may be missing.
+Pure. A script arrives inside `{ {` and `}`: `set -eu`, `unset LANGUAGE`, one `OK_NAME='value'` a
+line, the text, `} </dev/null`. The outer braces and the second line may be missing.
 """
 
 from __future__ import annotations

@@ -57,6 +57,11 @@ class ScriptedTransport:
         self._answer = answer
         self._opened = opened or Opened(machine_id="m-1", key="SHA256:x")
 
+    @property
+    def opening_s(self) -> float:
+        """A minute, as a quick real one."""
+        return 60.0
+
     def open(self) -> Opened | Failure:
         """Return what it was made with."""
         self.opens += 1

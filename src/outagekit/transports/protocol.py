@@ -167,6 +167,11 @@ class Transport(Protocol):
         """Whether the connection was open and sound when last looked at; asks nobody."""
         ...
 
+    @property
+    def opening_s(self) -> float:
+        """How long `open` may take in all by its own deadlines, in seconds."""
+        ...
+
     def execute(
         self, command: Command, limits: Limits, on_output: OnOutput | None = None
     ) -> Outcome:

@@ -527,6 +527,20 @@ def test_an_open_that_never_returns_gives_its_place_to_the_next_endpoint(tmp_pat
     assert ends_of(bench.until_finished(1)) == {"04": EndState.CHANGED}
 
 
+def test_a_way_that_may_take_longer_is_waited_for_longer(tmp_path, monkeypatch):
+    class Far(ScriptedTransport):
+        opening_s = 3600.0
+
+        def open(self):
+            assert not self.aborted.wait(0.3), "nobody may have had enough of it yet"
+            return super().open()
+
+    monkeypatch.setattr(lanes_module, "_GRACE_S", -60.0)
+    bench = lanes_over(tmp_path, Far(lambda step, part: said()))
+    bench.lanes.submit(order_of(step("one", timeout_s=300.0), on=endpoints(1)))
+    assert ends_of(bench.until_finished(1)) == {"01": EndState.CHANGED}
+
+
 def test_an_order_cancelled_while_it_waits_for_a_connection_is_answered_at_once(tmp_path):
     slow = Stubborn("open")
     bench = lanes_over(tmp_path, slow, lanes=4, connecting=1)

@@ -354,7 +354,7 @@ def test_a_command_that_is_cancelled_is_asked_to_stop_before_its_connection_is_c
 
 
 def test_an_overdue_order_goes_down_the_same_ladder(lab, monkeypatch):
-    # One second for connecting, and one for the step.
+    # One second for the step.
     monkeypatch.setattr(lanes_module, "_GRACE_S", -59.0)
     order = lab.order("a", lab.serve("command").port, timeout_s=50.0)
     lab.start().submit(order)

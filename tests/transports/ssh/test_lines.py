@@ -26,6 +26,7 @@ from outagekit.redaction import Secret
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Command, Deadlines, Failure, Limits, Opened, Target
 from outagekit.transports.scan import ends_of, scan_keys
+from outagekit.transports.ssh import lines as lines_module
 from outagekit.transports.ssh import shared as shared_module
 from outagekit.transports.ssh.forwarding import Refused
 from outagekit.transports.ssh.hop import Hop
@@ -616,6 +617,53 @@ def test_a_knock_sees_what_the_jump_host_sees(
     assert not country.access.knock(off, 0.2)
     assert not country.access.knock(closed, 1.0)
     assert not country.access.knock(lost, 1.0)
+
+
+def test_machines_without_any_answer_hide_no_other_behind_their_jump_host(
+    country: Country, sshd_with: Start, black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_module, "_MOST_UNANSWERED", 2)
+    jump, inner = sshd_with(), sshd_with()
+    hop = country.server(jump)
+    there = country.target("there", country.server(inner), hop)
+    off = country.target("off", Server("127.0.0.1", black_hole, "x"), hop)
+    for entered in (1, 2, 3):
+        for _ in range(2):
+            assert not country.access.knock(off, 0.1)
+        assert logins(jump) == entered
+        assert country.access.knock(there, 5.0)
+    assert logins(jump) == 4
+
+
+def test_many_who_wonder_whether_a_jump_host_lives_ask_it_once(
+    country: Country, sshd_with: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hop, inner = country.server(sshd_with()), sshd_with()
+    target = country.target("there", country.server(inner), hop)
+    assert country.access.knock(target, 5.0)
+    (found,) = (shared.hop for shared in country.access.lines._shared.values())
+    assert found is not None
+    asked: list[str] = []
+
+    def ask(kind: str, *, wait: bool) -> None:
+        asked.append(kind)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(found.session, "global_request", ask)
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(found.session.answers, [3.0] * 16))
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_opening_may_take_as_long_as_every_jump_host_on_the_way(
+    country: Country, sshd_with: Start, hops: int
+) -> None:
+    end = country.server(sshd_with())
+    straight = country.transport(end).opening_s
+    assert straight >= 5 + 10 + 15 + 20 + 10, "name, connection, handshake, login, first command"
+    behind = country.transport(end, *(replace(end, port=n + 1) for n in range(hops)), name="b")
+    assert behind.opening_s - straight >= hops * (5 + 10 + 15 + 20)
 
 
 def test_a_connection_that_comes_too_late_is_given_back(country: Country, sshd_with: Start) -> None:

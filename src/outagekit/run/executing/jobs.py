@@ -149,13 +149,6 @@ def keep_bug(folder: Path, fault: Exception) -> str:
     return f", see {path.name} in the run's folder"
 
 
-def sum_of(limits: Deadlines) -> float:
-    """Return how long opening a connection may take in all, in seconds."""
-    return (
-        limits.resolve_s + limits.connect_s + limits.handshake_s + limits.auth_s + limits.accept_s
-    )
-
-
 def time_for(order: Order, limits: Deadlines) -> float:
     """Return how long executing an order on an open connection may take in all, in seconds."""
     files = len(getattr(order.action, "paths", ())) or 1

@@ -32,7 +32,6 @@ from outagekit.run.executing.jobs import (
     ended,
     first_contact,
     keep_bug,
-    sum_of,
     tidying,
     time_for,
     took_nothing,
@@ -311,8 +310,7 @@ class Lanes:
             return Failure(FailureKind.ABANDONED, "cancelled before it was connected")
         try:
             transport = self._connect(job.order.target)
-            limits = self._limits.deadlines
-            job.overdue_at_s = time.monotonic() + _GRACE_S + sum_of(limits)
+            job.overdue_at_s = time.monotonic() + _GRACE_S + transport.opening_s
             job.transport = transport
             if job.cancelled.is_set():
                 return Failure(FailureKind.ABANDONED, "cancelled before it was connected")

@@ -69,6 +69,7 @@ class Forwarder(_Base):
         self._unanswered: set[int] = set()
         self._refusals: dict[int, tuple[int, str]] = {}
         self._asking = threading.Lock()
+        self._answered_s = float("-inf")
 
     @property
     def unanswered(self) -> int:
@@ -100,13 +101,17 @@ class Forwarder(_Base):
 
     def answers(self, timeout_s: float) -> bool:
         """Return whether the server still speaks with us; if not, the connection is ended."""
+        asked_s = time.monotonic()
         with self._asking:  # one question at a time has an answer of its own
             if not self.is_sound:
                 return False
             began_s = time.monotonic()
+            if self._answered_s >= asked_s:  # to who asked meanwhile
+                return True
             with WATCHDOG.limit(timeout_s, self.cut):
                 self.global_request("keepalive@openssh.com", wait=True)
-            return self.is_active() and time.monotonic() - began_s <= timeout_s
+            self._answered_s = time.monotonic()
+            return self.is_active() and self._answered_s - began_s <= timeout_s
 
     @override
     def _next_channel(self) -> int:

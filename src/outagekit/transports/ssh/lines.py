@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MARGIN_S: Final = 5.0
 """How much longer than its phases entering a jump host may take, secrets among them."""
 _MOST_UNANSWERED: Final = 128
-"""How many connections a jump host may be trying to make before knocks wait."""
+"""How many connections a jump host may be trying to make for us, before knocks use another way."""
 _CLOSE_S: Final = 0.8
 _SLICE_S: Final = 0.2
 """How often one who waits looks whether it still wants to."""
@@ -47,6 +47,8 @@ class _Way:
     client: str
     command: str
     hops: tuple[Server, ...]
+    aside: bool = False
+    """Only knocks go along it."""
 
     @classmethod
     def of(cls, route: Route, asker: Asker) -> _Way:
@@ -56,7 +58,7 @@ class _Way:
     @property
     def nearer(self) -> _Way:
         """The way to its last jump host."""
-        return replace(self, hops=self.hops[:-1])
+        return replace(self, hops=self.hops[:-1], aside=False)
 
 
 class Lines:
@@ -111,10 +113,8 @@ class Lines:
             if not isinstance(line, Failure):
                 line.stream.close()
             return not isinstance(line, Failure)
-        hop = self._hop(_Way.of(route, asker), asker, timeout_s)
-        if isinstance(hop, Failure) or hop.session.unanswered >= _MOST_UNANSWERED:
-            return False
-        return hop.knock(end.address, end.port, timeout_s)
+        hop = self._knocker(_Way.of(route, asker), asker, timeout_s)
+        return not isinstance(hop, Failure) and hop.knock(end.address, end.port, timeout_s)
 
     def close(self) -> None:
         """End all jump hosts and programs; returns within a second. What comes later opens anew."""
@@ -173,6 +173,22 @@ class Lines:
             return Failure(FailureKind.LOCAL_IO, fault.message)
         return shared.get(lambda: self._entered(way, opener), known, asker.stop, until_s)
 
+    def _knocker(self, way: _Way, asker: Asker, timeout_s: float) -> Hop | Failure:
+        """Return the last jump host of a way over a connection that is free enough to knock.
+
+        A machine that is off may be without any answer: the jump host tries it on for minutes, and
+        only the end of our connection makes it stop.
+        """
+        hop = self._hop(way, asker, timeout_s)
+        if isinstance(hop, Failure) or hop.session.unanswered < _MOST_UNANSWERED:
+            return hop
+        aside = replace(way, aside=True)
+        hop = self._hop(aside, asker, timeout_s)
+        if isinstance(hop, Failure) or hop.session.unanswered < _MOST_UNANSWERED:
+            return hop
+        hop.session.cut()
+        return self._hop(aside, asker, timeout_s)
+
     def _entered(self, way: _Way, asker: Asker) -> Hop | Failure:
         from outagekit.transports.ssh.hop import enter  # noqa: PLC0415  (loads paramiko)
 
@@ -202,6 +218,15 @@ class Lines:
         with self._guard:
             self._proxies.add(proxy)
         return Line(stream, explained=proxy.explained)
+
+
+def connecting_s(route: Route, deadlines: Deadlines) -> float:
+    """Return how long `Lines.connect` may take for a route, by the deadlines alone."""
+    connect_s = deadlines.connect_s if route.end.connect_s is None else route.end.connect_s
+    if not route.hops:
+        return 0.0 if route.command else deadlines.resolve_s + connect_s
+    # Twice: the connection to the jump host may turn out to be dead.
+    return 2 * (_patience_s(deadlines, len(route.hops)) + connect_s + _MARGIN_S)
 
 
 def _patience_s(deadlines: Deadlines, hops: int) -> float:

@@ -68,6 +68,7 @@ from outagekit.transports.ssh.become import Sudoer, Taken, not_root, sudoer_of, 
 from outagekit.transports.ssh.command import Running, follow
 from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
 from outagekit.transports.ssh.host_keys import judge, words_for
+from outagekit.transports.ssh.lines import connecting_s
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
 from outagekit.transports.ssh.sudo import SFTP_SERVER, strike
@@ -104,6 +105,14 @@ class SshTransport:
         """Whether the connection was open and sound when last looked at; asks nobody."""
         session = self._session
         return session is not None and session.is_sound and not self._stop.is_set()
+
+    @property
+    def opening_s(self) -> float:
+        """How long `open` may take by its deadlines, turns of others with a password included."""
+        limits, credential = self._access.deadlines, self._route.end.credential
+        logins = 3 if credential is not None and credential.password is not None else 1
+        known_s = limits.handshake_s + logins * limits.auth_s + 2 * limits.accept_s
+        return connecting_s(self._route, limits) + known_s
 
     def open(self) -> Opened | Failure:
         """Connect, check the host key, log in, check the machine id. On failure nothing stays."""

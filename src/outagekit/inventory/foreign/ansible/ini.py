@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _CHILD = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
+_QUOTING = re.compile(r"[\"'\\#]")
+_BLANKS = re.compile(r"[ \t\r\n]+")
 _LONGEST_LITERAL: Final = 1000
 _STATES: Final = ("hosts", "children", "vars")
 
@@ -137,7 +139,7 @@ class _Reader:
 
     def _hosts(self, line: str) -> None:
         try:
-            words = shlex.split(line, comments=True)
+            words = _words(line)
         except ValueError:
             self._fault("a quote in this line never ends")
             return
@@ -174,6 +176,13 @@ class _Reader:
             found = _literal(value) if self._wanted(name) else ...
             settings[name] = _sealed(Setting(found, place))
         return settings
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a line as a shell splits them; raises `ValueError` for an open quote."""
+    if _QUOTING.search(line):
+        return shlex.split(line, comments=True)
+    return [word for word in _BLANKS.split(line) if word]  # the same, in a fraction of the time
 
 
 def _sealed(setting: Setting) -> Setting:
