@@ -272,9 +272,9 @@ def test_dpkg_is_not_asked_for_a_pattern(world):
     assert world.get("asked").splitlines()[0].endswith("/a\\[1\\]\\*\\?\\\\b")
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")  # noqa: S108
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no /dev/shm")
 def test_a_bad_file_in_shared_memory_may_go(world, tmp_path):
-    path = Path("/dev/shm", f"outagekit-{tmp_path.name}")  # noqa: S108
+    path = Path("/dev/shm", f"outagekit-{tmp_path.name}")
     path.write_bytes(CONTENT)
     try:
         assert world.result("look.sh", path=str(path))["wanted"] is True

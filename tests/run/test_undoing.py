@@ -185,7 +185,7 @@ def test_a_step_that_failed_after_its_script_ran_is_told_and_not_undone(tmp_path
 def test_a_run_whose_only_change_failed_half_way_is_not_said_to_have_changed_nothing(tmp_path):
     steps = [undoable("mend", detach=True, retry=Retry(attempts=1))]
     traces = left(Ran(plan_of(steps, on=1), tmp_path, fail))
-    with pytest.raises(NothingMatched, match="finished no change.*failed: mend$"):
+    with pytest.raises(NothingMatched, match=r"finished no change.*failed: mend$"):
         undo_plan(traces)
 
 

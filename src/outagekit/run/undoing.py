@@ -140,8 +140,8 @@ def _nothing(traces: Traces) -> NothingMatched:
         return NothingMatched(message, hint="--unknown undo takes that back where it was done")
     if traces.found("taken_back"):
         return NothingMatched(f"everything {run} changed is taken back already")
-    if traces.found("failed"):
-        names = fold_list(traces.found("failed"))
-        message = f"{run} finished no change, so there is nothing to undo; failed: {names}"
-        return NothingMatched(message, hint="what failed half way may have left traces: see there")
-    return NothingMatched(f"{run} changed nothing, so there is nothing to undo")
+    did, hint = "changed nothing, so there is nothing to undo", ""
+    if failed := traces.found("failed"):
+        did = f"finished no change, so there is nothing to undo; failed: {fold_list(failed)}"
+        hint = "what failed half way may have left traces: see there"
+    return NothingMatched(f"{run} {did}", hint=hint)

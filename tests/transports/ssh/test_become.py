@@ -64,6 +64,7 @@ case $(cat "$here/mode") in
     if [ "$given" != 'correct horse' ]; then echo 'Sorry, try again.' >&2; ask; fi
     run "$@" ;;
   one-try) ask; echo 'sudo: 1 incorrect password attempt' >&2; exit 1 ;;
+  one-try-rs) ask; echo 'sudo: Maximum 1 incorrect authentication attempts' >&2; exit 1 ;;
   unknown-words) ask; echo 'das war wohl nichts' >&2; exit 1 ;;
   silent) exec sleep 20 ;;
   silent-after) ask; exec sleep 20 ;;
@@ -203,8 +204,9 @@ def test_a_wrong_password_is_sent_once_and_nothing_runs(machine: Machine) -> Non
     assert notes == ["given wrong battery", "eof"]
 
 
-def test_a_wrong_password_where_sudo_asks_but_once_is_refused(machine: Machine) -> None:
-    assert "refused the password" in refused(machine.run("one-try"))
+@pytest.mark.parametrize("mode", ["one-try", "one-try-rs"])
+def test_a_wrong_password_where_sudo_asks_but_once_is_refused(machine: Machine, mode: str) -> None:
+    assert "refused the password" in refused(machine.run(mode))
     assert machine.logins.shared(
         "acme", machine.bench.login(sudo=SUDO), PASSWORD, use="sudo password"
     ).take_turn(1, lambda: False)

@@ -9,7 +9,7 @@
 
 So the password is never sent to anything that did not ask for it, and nothing of ours has run
 until root was proven: every failure here has `sent=False`. What sudo says in plain words chooses a
-sentence, and decides nothing, except that its `incorrect password` counts as a refusal.
+sentence, and decides nothing, except that a password it counts as incorrect was refused.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _SLICE_S: Final = 0.2
 _EXIT_S: Final = 2.0
 """How long after its last word sudo may take to tell its exit code."""
 _SEND_S: Final = 5.0
+_CALLED_WRONG: Final = ("incorrect password", "incorrect authentication")
+"""How sudo, and sudo-rs, count the passwords they refused."""
 
 _Heard = Literal["asked", "through", "ended", "late", "lost"]
 Start = Callable[[Command], paramiko.Channel | Failure]
@@ -274,7 +276,7 @@ class _Elevation:
         return cause_of_end(told, self._words, self._sudoer.user)
 
     def _is_called_wrong(self) -> bool:
-        return self._talk.asked > 0 and "incorrect password" in self._words
+        return self._talk.asked > 0 and any(words in self._words for words in _CALLED_WRONG)
 
     @property
     def _words(self) -> str:
