@@ -19,7 +19,7 @@ from outagekit.playbook.model import (
     Script,
     WaitScript,
 )
-from outagekit.transports import detached
+from outagekit.transports.detached import commands as detached
 from outagekit.transports.protocol import Captured, Outcome
 
 

@@ -28,7 +28,7 @@ from outagekit.run.conduct import Setting, conduct, conduct_on
 from outagekit.run.executing import reboot
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.store import TrustStore
 
 TEMPO = Tempo(timeout_s=1.0, speed=60.0)
 HASTE = Pace(speed=60.0, slow_s=0.05, swing=0.25)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from outagekit.lab.script import Named, is_whole, named_in, values_in
 from outagekit.playbook.model import Code
-from outagekit.transports import detached
+from outagekit.transports.detached import commands as detached
 from outagekit.transports.shell import render
 
 

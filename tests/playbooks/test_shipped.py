@@ -25,7 +25,7 @@ from outagekit.run.executing import reboot
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
 from outagekit.transports.shell import render
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.store import TrustStore
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 NAMES = sorted(path.parent.name for path in PLAYBOOKS.glob("*/playbook.yaml"))

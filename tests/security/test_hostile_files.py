@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from outagekit.transports import trust
+from outagekit.transports.trust import store as trust
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 

@@ -22,10 +22,10 @@ from outagekit.inventory.model import Credential, Endpoint
 from outagekit.testing import sshd as sshd_module
 from outagekit.testing.sshd import Kind
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Target
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 QUICK = Deadlines(resolve_s=1.0, connect_s=1.0, handshake_s=1.0, auth_s=1.0, accept_s=1.0)
 PATIENT = Deadlines(resolve_s=5.0, connect_s=10.0, handshake_s=15.0, auth_s=15.0, accept_s=10.0)

@@ -20,7 +20,7 @@ from outagekit.transports.access import Access
 from outagekit.transports.logins import Logins, SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Deadlines, Failure, Opened, Target
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.store import TrustStore
 
 if TYPE_CHECKING:
     from conftest import Scripted, ScriptedServer, Sshd

@@ -13,7 +13,7 @@ from outagekit.inventory.model import Endpoint, Site
 from outagekit.transports.open import Access, transport_for
 from outagekit.transports.protocol import Target, Transport
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.store import TrustStore
 
 
 def target(os: str = "linux", *, jump: str | None = None, become: str | None = None) -> Target:
@@ -51,8 +51,8 @@ def test_what_cannot_be_done_as_asked_is_not_done_otherwise(
 
 def test_heavy_libraries_are_loaded_only_when_needed() -> None:
     program = (
-        "import sys, outagekit.transports.open, outagekit.transports.probe,"
-        " outagekit.transports.shell, outagekit.transports.trust;"
+        "import sys, outagekit.transports.open, outagekit.transports.probing.probe,"
+        " outagekit.transports.shell, outagekit.transports.trust.store;"
         "print(sorted({'paramiko', 'httpx', 'pydantic', 'cryptography'} & set(sys.modules)))"
     )
     said = subprocess.run(

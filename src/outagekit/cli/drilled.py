@@ -138,7 +138,7 @@ def score_document(score: Score) -> dict[str, object]:
 def lab_access(fleet: Fleet) -> Access:
     """Return how simulated endpoints are reached: by the drill's own key, without any secret."""
     from outagekit.transports.open import Access
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.store import TrustStore
 
     def refuse(_reference: SecretRef, _endpoint: Endpoint, _label: str) -> str:
         raise OutagekitError("a drill resolves no secret")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
-    from outagekit.transports.ssh.routes import Routes
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.ssh.ways.routes import Routes
+    from outagekit.transports.trust.store import TrustStore
 
 
 def make_access(desk: Desk, vault: Vault) -> Access:
@@ -36,7 +36,7 @@ def routes_of(desk: Desk) -> Routes:
     Raises `InvalidInput` for a config `ssh` would refuse.
     """
     from outagekit.transports.ssh.config.config import load_config
-    from outagekit.transports.ssh.routes import Routes
+    from outagekit.transports.ssh.ways.routes import Routes
 
     named = desk.ssh_config
     if named == "none":
@@ -101,7 +101,7 @@ def trust_store(desk: Desk) -> TrustStore:
 def trust_in(places: Places) -> TrustStore:
     """Return the trust of a workspace or of this user; what is done to it is recorded there."""
     from outagekit.cli.trust.acts import TrustLog
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.store import TrustStore
 
     own: tuple[Path, ...] = ()
     with suppress(RuntimeError):  # this user has no home folder

@@ -10,10 +10,10 @@ from outagekit.credentials import SecretRef
 from outagekit.inventory.model import Endpoint
 from outagekit.transports.logins import Logins
 from outagekit.transports.protocol import Deadlines, Target
-from outagekit.transports.ssh.lines import Lines
-from outagekit.transports.ssh.routes import Routes
-from outagekit.transports.ssh.way import Asker
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.ssh.ways.asker import Asker
+from outagekit.transports.ssh.ways.lines import Lines
+from outagekit.transports.ssh.ways.routes import Routes
+from outagekit.transports.trust.store import TrustStore
 
 
 @dataclass(frozen=True, slots=True)

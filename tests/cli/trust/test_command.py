@@ -20,8 +20,8 @@ from outagekit.cli.render import Screen
 from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 from outagekit.source import read_document
-from outagekit.transports.known_hosts import KnownHosts
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import KnownHosts
+from outagekit.transports.trust.store import TrustStore
 
 ACME = Path("trust/acme")
 STATE = ("--state-dir", "state")

@@ -20,9 +20,9 @@ from outagekit.cli.trust.shown_keys import (
 )
 from outagekit.events import FailureKind
 from outagekit.testing.terminal import Keyboard, Terminal
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Failure
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 
 def key(number: int) -> HostKey:

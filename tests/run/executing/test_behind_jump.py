@@ -17,12 +17,12 @@ from outagekit.run.executing.lanes import Lanes
 from outagekit.run.orders import Answers, Finished, Order
 from outagekit.testing.sshd import find_sshd, free_port, make_key, sshd
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Target
-from outagekit.transports.ssh.route import Route, Server
-from outagekit.transports.ssh.routes import Routes
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.ssh.ways.route import Route, Server
+from outagekit.transports.ssh.ways.routes import Routes
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 HERE = "127.0.0.1"
 

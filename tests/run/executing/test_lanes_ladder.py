@@ -25,10 +25,10 @@ from outagekit.run.executing.lanes import LaneLimits, Lanes
 from outagekit.run.orders import Finished, Order
 from outagekit.testing.sshd import find_sshd, free_port, make_key, sshd
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.open import transport_for
 from outagekit.transports.protocol import Target
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 PHASES = ("name", "connect", "banner", "key exchange", "login", "channel", "command", "file")
 SENT = frozenset({"command"})

@@ -22,10 +22,10 @@ from outagekit.run.orders import Order
 from outagekit.testing import sshd as sshd_module
 from outagekit.testing.builders import step
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure, Target
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 ADDRESS = "127.0.0.1"
 DEADLINES = Deadlines(resolve_s=5.0, connect_s=2.0, handshake_s=5.0, auth_s=5.0, accept_s=5.0)

@@ -15,7 +15,7 @@ import pytest
 
 from outagekit.transports.ssh.identities import offered
 from outagekit.transports.ssh.keys import Agent, NamedKey, load_key
-from outagekit.transports.ssh.route import Server
+from outagekit.transports.ssh.ways.route import Server
 
 if TYPE_CHECKING:
     from conftest import Bench

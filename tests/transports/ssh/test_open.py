@@ -16,7 +16,7 @@ from outagekit.credentials import SecretRef
 from outagekit.errors import InvalidInput
 from outagekit.events import EndState, FailureKind
 from outagekit.transports.protocol import Failure, Opened
-from outagekit.transports.scan import scan_key
+from outagekit.transports.trust.scan import scan_key
 
 if TYPE_CHECKING:
     from conftest import Bench, Sshd

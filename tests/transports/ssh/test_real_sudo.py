@@ -21,12 +21,12 @@ from outagekit.playbook.model import Code
 from outagekit.testing import sshd as sshd_module
 from outagekit.testing.sshd import KeyPair, find_sshd, make_key
 from outagekit.transports.access import Access
-from outagekit.transports.detached import Answer, collect, parse_answer, release, start
+from outagekit.transports.detached.commands import Answer, collect, parse_answer, release, start
 from outagekit.transports.earlier import after_earlier, still_runs
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Command, Deadlines, Limits, Moved, Opened, Target
 from outagekit.transports.shell import render
 from outagekit.transports.ssh.transport import SshTransport
+from outagekit.transports.trust.known_hosts import HostKey
 
 if TYPE_CHECKING:
     from conftest import Bench

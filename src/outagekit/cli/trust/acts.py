@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from outagekit.events import Record
     from outagekit.log.journal import Journal
-    from outagekit.transports.trust import Act
+    from outagekit.transports.trust.store import Act
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from outagekit.cli.render import Screen
     from outagekit.events import EndpointId, Record
-    from outagekit.transports.trust import Belief, TrustStore
+    from outagekit.transports.trust.store import Belief, TrustStore
 
 _FEW = 8
 """Changes are shown as blocks: fewer of them fit a screen than rows of a table."""
@@ -58,7 +58,7 @@ _MACHINES = ("client", "endpoint", "machine id")
 
 
 def _key_rows(store: TrustStore, client: str) -> list[tuple[str, str, str, str]]:
-    from outagekit.transports.known_hosts import AUTHORITY
+    from outagekit.transports.trust.known_hosts import AUTHORITY
 
     rows = []
     for entry in store.entries(client):
@@ -123,7 +123,7 @@ class Machines:
 
     def clones(self) -> list[str]:
         """Return a sentence for each machine id one of those shares with others."""
-        from outagekit.transports.trust import TrustStore
+        from outagekit.transports.trust.store import TrustStore
 
         store = TrustStore(self._folder)
         lines: list[str] = []
@@ -153,7 +153,7 @@ def show_acts(screen: Screen, folder: Path, only: Sequence[str]) -> None:
 
     from outagekit.cli.live.lines import Narrator
     from outagekit.cli.trust.acts import TrustLog
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.store import TrustStore
 
     log = TrustLog(folder)
     clients = _chosen(TrustStore(folder).clients(), only)
@@ -246,7 +246,7 @@ def removed(screen: Screen, store: TrustStore, found: Sequence[Found], because: 
 
 
 def _belief(found: Found) -> Belief:
-    from outagekit.transports.trust import Belief
+    from outagekit.transports.trust.store import Belief
 
     return Belief(
         server=found.server, name=found.name, keys=found.keys, endpoint_name=found.endpoint_name

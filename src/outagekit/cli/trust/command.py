@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
-    from outagekit.transports.scan import Asked
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.scan import Asked
+    from outagekit.transports.trust.store import TrustStore
 
 app = typer.Typer(
     no_args_is_help=True, help="Host keys and machine ids that are believed, client by client."
@@ -90,7 +90,7 @@ def list_(stored: Stored, shown: Shown, client: _Client = None) -> None:
     """List every host key and machine id that is believed, and what is odd about them."""
     from outagekit.cli.places import find_places
     from outagekit.cli.trust.beliefs import show_trusted
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.store import TrustStore
 
     show_trusted(shown.screen(), TrustStore(find_places(stored.state_dir).trust), client or ())
 
@@ -180,7 +180,7 @@ class _Table:
 
     def asked(self, *, jump: bool) -> list[Asked]:
         """Return the endpoints, or the jump hosts on the way to them."""
-        from outagekit.transports.scan import ends_of, jumps_of
+        from outagekit.transports.trust.scan import ends_of, jumps_of
 
         if not jump:
             return ends_of(self.targets, self.access)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outagekit.cli.render import Screen
-    from outagekit.transports.known_hosts import HostKey, KnownHosts
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Failure
-    from outagekit.transports.scan import Asked
+    from outagekit.transports.trust.known_hosts import HostKey, KnownHosts
+    from outagekit.transports.trust.scan import Asked
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024
 _MANY: Final = 20
@@ -38,7 +38,7 @@ def looked_at(
 
 def former_of(access: Access, asked: Asked) -> Found:
     """Return what is believed of a server."""
-    from outagekit.transports.known_hosts import host_name
+    from outagekit.transports.trust.known_hosts import host_name
 
     client, address, port = asked.filed
     name = "" if _is_jump(access, asked) else asked.target.endpoint.name
@@ -84,7 +84,7 @@ def _shown(
     screen: Screen, access: Access, asked: Sequence[Asked]
 ) -> list[tuple[HostKey, ...] | Failure]:
     from outagekit.transports.protocol import Failure
-    from outagekit.transports.scan import scan_keys
+    from outagekit.transports.trust.scan import scan_keys
 
     with _counted(screen, len(asked)) as told:
         answers = scan_keys(asked, access, told=told)
@@ -123,8 +123,8 @@ def _in_file(
 ) -> list[tuple[HostKey, ...] | Failure]:
     from outagekit.events import FailureKind
     from outagekit.source import read_bytes
-    from outagekit.transports.known_hosts import KnownHosts, host_name
     from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust.known_hosts import KnownHosts, host_name
 
     text = read_bytes(source, limit_bytes=_LARGEST_FILE).decode("utf-8", "surrogateescape")
     hosts = KnownHosts(text)

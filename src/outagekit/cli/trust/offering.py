@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from outagekit.cli.prepare import NeededSecret
     from outagekit.cli.render import Screen
     from outagekit.credentials.trusted import TrustedDigests
-    from outagekit.transports.known_hosts import HostKey
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
-    from outagekit.transports.scan import Asked
-    from outagekit.transports.trust import TrustStore
+    from outagekit.transports.trust.known_hosts import HostKey
+    from outagekit.transports.trust.scan import Asked
+    from outagekit.transports.trust.store import TrustStore
 
 _LIST: Final = "list"
 
@@ -102,7 +102,7 @@ def offer_keys(
     behind them is seen through them. `source` is a known_hosts file to take the keys from; without
     one the servers are asked. With `quiet` nothing is said where nothing is missing.
     """
-    from outagekit.transports.scan import ends_of, next_jumps
+    from outagekit.transports.trust.scan import ends_of, next_jumps
 
     offered = Offered()
     tried: set[tuple[str, str, int]] = set()
@@ -148,7 +148,7 @@ def believe(
     store: TrustStore, found: Sequence[Found], *, source: str
 ) -> list[tuple[Found, HostKey]]:
     """Believe the keys, in one replacement of the file of each client; return those new to it."""
-    from outagekit.transports.trust import Belief
+    from outagekit.transports.trust.store import Belief
 
     added: list[tuple[Found, HostKey]] = []
     for client, group in by_client(found).items():

@@ -18,8 +18,8 @@ from outagekit.text import count, fold_list, visible_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from outagekit.transports.known_hosts import HostKey
     from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust.known_hosts import HostKey
 
 FEW: Final = 24
 """So many rows are shown to a person at once; of more only what stands out, and how many."""

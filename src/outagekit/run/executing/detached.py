@@ -18,7 +18,7 @@ from outagekit.playbook.model import Code
 from outagekit.run.executing.work import Work
 from outagekit.run.orders import Order
 from outagekit.text import visible_line
-from outagekit.transports.detached import (
+from outagekit.transports.detached.commands import (
     KEEP_BYTES,
     TERM_S,
     Answer,

@@ -27,7 +27,7 @@ from outagekit.run.executing.proof import foresee, probe, prove, take_back
 from outagekit.run.executing.reboot import restart
 from outagekit.run.executing.work import Bench, End, Work, failed, unsuccessful
 from outagekit.run.orders import Fetched, Finished, Order
-from outagekit.transports.probe import probe_http
+from outagekit.transports.probing.probe import probe_http
 from outagekit.transports.protocol import Failure, Limits, Transport
 from outagekit.transports.shell import parse_result
 

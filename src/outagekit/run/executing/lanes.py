@@ -37,7 +37,7 @@ from outagekit.run.executing.jobs import (
     took_nothing,
 )
 from outagekit.run.orders import Answers, Finished, Order, Report, Settled, Tidied
-from outagekit.transports.prober import Prober
+from outagekit.transports.probing.prober import Prober
 from outagekit.transports.protocol import Deadlines, Failure, Target, Transport, Ways
 
 Connect = Callable[[Target], Transport]

@@ -12,10 +12,10 @@ from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential, Endpoint
 from outagekit.text import fold_list, visible_line
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Failure
-from outagekit.transports.ssh.route import Server
-from outagekit.transports.trust import TrustStore, filed_under
+from outagekit.transports.ssh.ways.route import Server
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore, filed_under
 
 
 def judge(

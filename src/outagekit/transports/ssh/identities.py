@@ -17,7 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from outagekit.transports.ssh.keys import IDENTITIES, BadKeyError, NamedKey, load_key
-from outagekit.transports.ssh.route import Server
+from outagekit.transports.ssh.ways.route import Server
 
 _LARGEST_BYTES = 64 * 1024
 

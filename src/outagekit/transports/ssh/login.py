@@ -26,8 +26,8 @@ from outagekit.transports.logins import SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Failure
 from outagekit.transports.ssh.identities import offered
 from outagekit.transports.ssh.keys import Agent, BadKeyError, NamedKey, load_key
-from outagekit.transports.ssh.route import Server
 from outagekit.transports.ssh.session import Session
+from outagekit.transports.ssh.ways.route import Server
 
 Reveal = Callable[[SecretRef, str], str]
 """Resolves a reference; the second argument says which secret of the credential it is."""

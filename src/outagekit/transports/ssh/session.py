@@ -24,8 +24,8 @@ from typing_extensions import override
 from outagekit.events import FailureKind
 from outagekit.redaction import Redactor, Secret
 from outagekit.text import decode_remote, visible_line
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure
+from outagekit.transports.trust.known_hosts import HostKey
 
 if TYPE_CHECKING:
 

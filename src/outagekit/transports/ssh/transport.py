@@ -50,9 +50,8 @@ from outagekit.redaction import Redactor, Secret
 from outagekit.text import visible_line
 from outagekit.transports.access import Access
 from outagekit.transports.identity import IDENTITY, Identity, parse_identity
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.logins import SharedPassword, Use
-from outagekit.transports.probe import reached_port
+from outagekit.transports.probing.probe import reached_port
 from outagekit.transports.protocol import (
     Account,
     Command,
@@ -68,12 +67,13 @@ from outagekit.transports.ssh.become import Sudoer, Taken, not_root, sudoer_of, 
 from outagekit.transports.ssh.command import Running, follow
 from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
 from outagekit.transports.ssh.host_keys import judge, words_for
-from outagekit.transports.ssh.lines import connecting_s
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
 from outagekit.transports.ssh.sudo import SFTP_SERVER, strike
-from outagekit.transports.ssh.way import Line
-from outagekit.transports.trust import filed_under
+from outagekit.transports.ssh.ways.asker import Line
+from outagekit.transports.ssh.ways.lines import connecting_s
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import filed_under
 from outagekit.transports.watchdog import WATCHDOG
 
 _ACCEPT_BACKSTOP_S: Final = 1.0

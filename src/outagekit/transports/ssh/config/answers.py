@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from outagekit.errors import InvalidInput, Problem
-from outagekit.transports.known_hosts import SSH_PORT
 from outagekit.transports.ssh.config.keywords import OF_SYSTEMS, TOLD
 from outagekit.transports.ssh.config.match import NOT_JUDGED, Moment, holds
 from outagekit.transports.ssh.config.model import (
@@ -32,6 +31,7 @@ from outagekit.transports.ssh.config.tokens import (
     host_fault,
     user_fault,
 )
+from outagekit.transports.trust.known_hosts import SSH_PORT
 
 _MOST_FILES: Final = 100
 """Key files, and certificates, one destination may have."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outagekit.errors import InvalidInput
-from outagekit.transports.known_hosts import SSH_PORT
 from outagekit.transports.ssh.config.model import Answer, Here, Said
 from outagekit.transports.ssh.config.tokens import (
     BadTokenError,
@@ -19,6 +18,7 @@ from outagekit.transports.ssh.config.tokens import (
     user_fault,
     word_fault,
 )
+from outagekit.transports.trust.known_hosts import SSH_PORT
 
 _FROM_ENVIRONMENT = "SSH_AUTH_SOCK"
 

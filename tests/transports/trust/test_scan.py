@@ -16,10 +16,17 @@ import pytest
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Credential, Endpoint, Site
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Failure, Target
-from outagekit.transports.scan import Asked, ends_of, jumps_of, next_jumps, scan_key, scan_keys
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.scan import (
+    Asked,
+    ends_of,
+    jumps_of,
+    next_jumps,
+    scan_key,
+    scan_keys,
+)
+from outagekit.transports.trust.store import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

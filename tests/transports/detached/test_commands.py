@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from outagekit.errors import OutagekitError
 from outagekit.playbook.model import Code
-from outagekit.transports import detached
+from outagekit.transports.detached import commands as detached
 from outagekit.transports.protocol import Captured, Outcome
 from outagekit.transports.shell import render
 

@@ -12,8 +12,8 @@ from outagekit.inventory.model import Endpoint
 from outagekit.redaction import Redactor, Secret
 from outagekit.transports.logins import Logins
 from outagekit.transports.protocol import Deadlines, Failure
-from outagekit.transports.ssh.route import Server
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.ssh.ways.route import Server
+from outagekit.transports.trust.store import TrustStore
 
 
 @dataclass(frozen=True, slots=True)

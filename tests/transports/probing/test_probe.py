@@ -11,7 +11,7 @@ import pytest
 
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Endpoint
-from outagekit.transports.probe import probe_http, probe_tcp, reached_port
+from outagekit.transports.probing.probe import probe_http, probe_tcp, reached_port
 from outagekit.transports.protocol import Failure
 
 if TYPE_CHECKING:

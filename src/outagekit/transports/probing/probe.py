@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from outagekit.events import FailureKind
 from outagekit.inventory.model import Endpoint
-from outagekit.transports.known_hosts import SSH_PORT
 from outagekit.transports.protocol import Deadlines, Failure
 from outagekit.transports.sockets import dial
+from outagekit.transports.trust.known_hosts import SSH_PORT
 from outagekit.transports.watchdog import in_time
 
 _IN_PATHS: Final = "/?&=%:;,@!$'()*+~[]"

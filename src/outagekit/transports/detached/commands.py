@@ -28,7 +28,7 @@ from typing import Final, Literal, cast, get_args
 
 from outagekit.errors import OutagekitError
 from outagekit.text import slug, visible_line
-from outagekit.transports.detached_shell import (
+from outagekit.transports.detached.shell_texts import (
     PLACE,
     RELEASE,
     REST,

@@ -25,14 +25,14 @@ from outagekit.inventory.model import Credential, Endpoint
 from outagekit.redaction import Secret
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Command, Deadlines, Failure, Limits, Opened, Target
-from outagekit.transports.scan import ends_of, scan_keys
-from outagekit.transports.ssh import lines as lines_module
-from outagekit.transports.ssh import shared as shared_module
-from outagekit.transports.ssh.forwarding import Refused
-from outagekit.transports.ssh.hop import Hop
-from outagekit.transports.ssh.route import Route, Server
-from outagekit.transports.ssh.routes import Routes
 from outagekit.transports.ssh.transport import SshTransport
+from outagekit.transports.ssh.ways import lines as lines_module
+from outagekit.transports.ssh.ways import shared as shared_module
+from outagekit.transports.ssh.ways.forwarding import Refused
+from outagekit.transports.ssh.ways.hop import Hop
+from outagekit.transports.ssh.ways.route import Route, Server
+from outagekit.transports.ssh.ways.routes import Routes
+from outagekit.transports.trust.scan import ends_of, scan_keys
 
 if TYPE_CHECKING:
     from conftest import Bench, RawServer, Sshd

@@ -17,17 +17,17 @@ from outagekit.events import FailureKind
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Credential
 from outagekit.redaction import Redactor, Secret
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.logins import SharedPassword
 from outagekit.transports.protocol import Failure
-from outagekit.transports.ssh.bridge import bridged
-from outagekit.transports.ssh.forwarding import Forwarder, Refused
 from outagekit.transports.ssh.host_keys import judge
 from outagekit.transports.ssh.login import log_in
-from outagekit.transports.ssh.route import Server
 from outagekit.transports.ssh.session import shake_hands
-from outagekit.transports.ssh.way import Asker, Line, cleaned
-from outagekit.transports.trust import filed_under
+from outagekit.transports.ssh.ways.asker import Asker, Line, cleaned
+from outagekit.transports.ssh.ways.bridge import bridged
+from outagekit.transports.ssh.ways.forwarding import Forwarder, Refused
+from outagekit.transports.ssh.ways.route import Server
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import filed_under
 
 _STILL_THERE_S: Final = 3.0
 """How long a jump host that did not answer for an endpoint may take to answer for itself."""

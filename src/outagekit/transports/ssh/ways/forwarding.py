@@ -16,8 +16,8 @@ from paramiko.common import cMSG_CHANNEL_CLOSE
 from paramiko.message import Message
 from typing_extensions import override
 
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.ssh.session import Session, said
+from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.watchdog import WATCHDOG
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import Final
 from outagekit.errors import InvalidInput
 from outagekit.inventory.address import parse_login
 from outagekit.inventory.model import Credential, Site
-from outagekit.transports.known_hosts import SSH_PORT
-from outagekit.transports.probe import ssh_port
+from outagekit.transports.probing.probe import ssh_port
 from outagekit.transports.protocol import Target
 from outagekit.transports.ssh.config.config import SshConfig
 from outagekit.transports.ssh.config.expansion import Expanded, expand
 from outagekit.transports.ssh.config.model import Answer, Asked, Jump, Notice
-from outagekit.transports.ssh.route import Route, Server
+from outagekit.transports.ssh.ways.route import Route, Server
+from outagekit.transports.trust.known_hosts import SSH_PORT
 
 _MOST_HOPS: Final = 16
 _LONGEST_CONNECT_S: Final = 60.0

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, field
 
 from outagekit.events import EndpointId
-from outagekit.transports.probe import probe_tcp, ssh_port
+from outagekit.transports.probing.probe import probe_tcp, ssh_port
 from outagekit.transports.protocol import Target
 from outagekit.transports.sockets import Place, is_literal, look_up
 

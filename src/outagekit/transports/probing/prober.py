@@ -23,11 +23,11 @@ from typing import Final
 
 from outagekit.errors import OutagekitError
 from outagekit.events import EndpointId
-from outagekit.transports.knocks import Knocks
-from outagekit.transports.lookups import Lookups
+from outagekit.transports.probing.knocks import Knocks
+from outagekit.transports.probing.lookups import Lookups
+from outagekit.transports.probing.watched import Site, Straight, Watched
 from outagekit.transports.protocol import Target, Ways
 from outagekit.transports.sockets import PENDING, Place
-from outagekit.transports.watched import Site, Straight, Watched
 
 _OFTEN_S: Final = 2.0
 _OFTEN_FOR_S: Final = 60.0

@@ -15,8 +15,8 @@ from outagekit.events import FailureKind
 from outagekit.transports.protocol import Failure
 
 if TYPE_CHECKING:
-    from outagekit.transports.known_hosts import HostKey
-    from outagekit.transports.ssh.hop import Hop
+    from outagekit.transports.ssh.ways.hop import Hop
+    from outagekit.transports.trust.known_hosts import HostKey
 
 _REMEMBERED_S: Final = 5.0
 _LOCKED_OUT_S: Final = 60.0

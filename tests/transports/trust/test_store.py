@@ -15,10 +15,10 @@ import pytest
 
 from outagekit.errors import InvalidInput, LogUnwritable, OutagekitError
 from outagekit.events import TrustAdded, TrustPinned, TrustRemoved, TrustReplaced
-from outagekit.transports.known_hosts import HostKey, format_line
 from outagekit.transports.protocol import Failure
-from outagekit.transports.scan import scan_key
-from outagekit.transports.trust import Belief, TrustStore
+from outagekit.transports.trust.known_hosts import HostKey, format_line
+from outagekit.transports.trust.scan import scan_key
+from outagekit.transports.trust.store import Belief, TrustStore
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -201,8 +201,8 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from outagekit.errors import InvalidInput
-from outagekit.transports.known_hosts import HostKey
-from outagekit.transports.trust import TrustStore
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import TrustStore
 
 os.setuid(65534)
 try:
@@ -299,8 +299,8 @@ def test_many_threads_pin_without_losing_one(store: TrustStore) -> None:
 def test_two_processes_lose_nothing(store: TrustStore, keys: list[HostKey]) -> None:
     program = (
         "import sys; from pathlib import Path;"
-        "from outagekit.transports.trust import TrustStore;"
-        "from outagekit.transports.known_hosts import HostKey;"
+        "from outagekit.transports.trust.store import TrustStore;"
+        "from outagekit.transports.trust.known_hosts import HostKey;"
         "store = TrustStore(Path(sys.argv[1])); key = HostKey(*sys.argv[3:5]);"
         "[(store.add('acme', f'h{sys.argv[2]}-{n}', 22, key),"
         " store.pin_machine('acme', f'h{sys.argv[2]}-{n}', 'x')) for n in range(20)]"

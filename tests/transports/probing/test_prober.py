@@ -15,7 +15,7 @@ import pytest
 
 from outagekit.events import EndpointId
 from outagekit.inventory.model import Endpoint, Site
-from outagekit.transports.prober import ProbeLimits, Prober, _is_connected, interval_s
+from outagekit.transports.probing.prober import ProbeLimits, Prober, _is_connected, interval_s
 from outagekit.transports.protocol import Target
 
 SYN_SENT = "02"

@@ -15,13 +15,13 @@ from typing import Final
 
 from outagekit.redaction import Secret
 from outagekit.transports.access import Access
-from outagekit.transports.known_hosts import HostKey
 from outagekit.transports.protocol import Deadlines, Failure, Target
 from outagekit.transports.sockets import dial
-from outagekit.transports.ssh.route import Route
 from outagekit.transports.ssh.session import greet
-from outagekit.transports.ssh.way import cleaned
-from outagekit.transports.trust import filed_under
+from outagekit.transports.ssh.ways.asker import cleaned
+from outagekit.transports.ssh.ways.route import Route
+from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.store import filed_under
 
 AT_ONCE: Final = 64
 """Servers that are asked at once: most of the time each is only waited for."""

@@ -28,9 +28,8 @@ from outagekit.events import (
     TrustReplaced,
 )
 from outagekit.text import visible_line
-from outagekit.transports.known_hosts import Entry, HostKey, KnownHosts, host_name
-from outagekit.transports.ssh.route import Server
-from outagekit.transports.trust_folder import (
+from outagekit.transports.ssh.ways.route import Server
+from outagekit.transports.trust.folder import (
     Staged,
     Stamp,
     clear_staged,
@@ -40,6 +39,7 @@ from outagekit.transports.trust_folder import (
     reason_of,
     stamp_of,
 )
+from outagekit.transports.trust.known_hosts import Entry, HostKey, KnownHosts, host_name
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK_S: Final = 10.0

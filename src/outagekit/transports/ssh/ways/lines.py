@@ -20,15 +20,15 @@ from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.transports.protocol import Deadlines, Failure
 from outagekit.transports.sockets import dial
-from outagekit.transports.ssh.bridge import bridged
-from outagekit.transports.ssh.proxy import Proxy
-from outagekit.transports.ssh.route import Route, Server
-from outagekit.transports.ssh.shared import SharedHop
-from outagekit.transports.ssh.way import Asker, Line
-from outagekit.transports.trust import filed_under
+from outagekit.transports.ssh.ways.asker import Asker, Line
+from outagekit.transports.ssh.ways.bridge import bridged
+from outagekit.transports.ssh.ways.proxy import Proxy
+from outagekit.transports.ssh.ways.route import Route, Server
+from outagekit.transports.ssh.ways.shared import SharedHop
+from outagekit.transports.trust.store import filed_under
 
 if TYPE_CHECKING:
-    from outagekit.transports.ssh.hop import Hop
+    from outagekit.transports.ssh.ways.hop import Hop
 
 _MARGIN_S: Final = 5.0
 """How much longer than its phases entering a jump host may take, secrets among them."""
@@ -190,7 +190,7 @@ class Lines:
         return self._hop(aside, asker, timeout_s)
 
     def _entered(self, way: _Way, asker: Asker) -> Hop | Failure:
-        from outagekit.transports.ssh.hop import enter  # noqa: PLC0415  (loads paramiko)
+        from outagekit.transports.ssh.ways.hop import enter  # noqa: PLC0415  (loads paramiko)
 
         *before, server = way.hops
         line: Line | Failure

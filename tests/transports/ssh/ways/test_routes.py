@@ -18,10 +18,10 @@ from outagekit.transports.access import Access
 from outagekit.transports.protocol import Failure, Target
 from outagekit.transports.ssh.config.config import load_config
 from outagekit.transports.ssh.config.local import this_machine
-from outagekit.transports.ssh.route import Route, Server
-from outagekit.transports.ssh.routes import Routes
 from outagekit.transports.ssh.transport import SshTransport
-from outagekit.transports.trust import filed_under
+from outagekit.transports.ssh.ways.route import Route, Server
+from outagekit.transports.ssh.ways.routes import Routes
+from outagekit.transports.trust.store import filed_under
 
 if TYPE_CHECKING:
     from conftest import Bench, Sshd

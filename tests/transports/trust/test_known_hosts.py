@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outagekit.errors import OutagekitError
-from outagekit.transports.known_hosts import (
+from outagekit.transports.trust.known_hosts import (
     HostKey,
     KnownHosts,
     format_line,

@@ -1,0 +1,1 @@
+"""The way to an SSH server: through names, jump hosts and programs to a stream of bytes."""
