@@ -21,11 +21,13 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from outagekit.cli.drilled import lab_access
+from outagekit.cli.end.said import Said
 from outagekit.cli.end.summary import summary
 from outagekit.cli.fitting import fold_line
 from outagekit.cli.live.frame import frame
 from outagekit.cli.live.tally import Tally
 from outagekit.cli.render import next_lines
+from outagekit.cli.running import said_of
 from outagekit.events import EndState, Record, RunId
 from outagekit.lab.drill import Tempo, drill_plan, rehearsed
 from outagekit.lab.faults import parse_faults
@@ -106,6 +108,8 @@ class Recording(NamedTuple):
     plan: Plan
     over: Conducted
     records: tuple[Record, ...]
+    said: tuple[Said, ...]
+    """What steps said for people."""
 
 
 def record(
@@ -144,8 +148,9 @@ def record(
                 lambda folder, how: conduct_on(folder, setting, how),
                 trust_folder=fleet.trust_folder,
             )
+            said = said_of(over)
     named = tuple(msgspec.structs.replace(each, run=_RUN) for each in records)
-    return Recording(plan, over, named)
+    return Recording(plan, over, named, said)
 
 
 def _playbook(speed: float, takes_s: float) -> Playbook:
@@ -204,7 +209,7 @@ def end_lines(recording: Recording, *, columns: int = COLUMNS) -> list[Text]:
     """Return what is printed at the end of a run, folded as a terminal folds it."""
     ending = recording.over.ending
     ending.state.run = _RUN
-    told = summary(ending, recording.plan, _RUN, log_path=_LOG, drill=True)
+    told = summary(ending, recording.plan, _RUN, log_path=_LOG, said=recording.said, drill=True)
     lines = [*told[1:], *next_lines((f"outagekit log show {_RUN}", "outagekit init my-workspace"))]
     return [piece for line in lines for piece in fold_line(line, columns)]
 
