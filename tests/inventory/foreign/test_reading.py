@@ -376,6 +376,19 @@ def test_a_folder_in_the_way_of_one_file_keeps_all_from_being_written(tmp_path):
 
 
 @posix
+def test_an_agreement_is_not_lost_when_its_client_is_imported_again(tmp_path):
+    path = tmp_path / "acme.yaml"
+    before = "outagekit: 1\nclient: acme\nagreement: {id: MSA, allows: [diagnose]}\n"
+    path.write_text(before)
+    with pytest.raises(UsageError, match="holds an agreement"):
+        write_clients(
+            {path: "outagekit: 1\nclient: acme\n"},
+            [Client(client="acme", name="acme")],
+            replace=True,
+        )
+    assert path.read_text() == before
+
+
 def test_a_file_that_is_replaced_is_not_opened_to_more_people(tmp_path):
     path = tmp_path / "acme.yaml"
     path.write_text("old")

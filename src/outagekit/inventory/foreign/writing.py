@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from outagekit.errors import InvalidInput, UsageError
 from outagekit.inventory.load import load
+from outagekit.source import parse_document
 from outagekit.text import visible_line
 
 if TYPE_CHECKING:
@@ -132,8 +133,9 @@ def _scalar(text: str) -> str:
 def write_clients(texts: Mapping[Path, str], expected: Sequence[Client], *, replace: bool) -> None:
     """Write files of ours, all or none, after each was read back to what it must be.
 
-    Without `replace` nothing that is there is overwritten. Raises `UsageError` for a file that is
-    there or cannot be written, `InvalidInput` for a client that a file of ours cannot hold.
+    Without `replace` nothing that is there is overwritten, and with it no agreement. Raises
+    `UsageError` for a file that is there or cannot be written, `InvalidInput` for a client that a
+    file of ours cannot hold.
     """
     for path in texts:
         _refuse_target(path, replace=replace)
@@ -164,6 +166,22 @@ def _refuse_target(path: Path, *, replace: bool) -> None:
     if os.path.lexists(path) and not replace:
         message = f"{name} is there already; nothing was written"
         raise UsageError(message, hint="look at it; --replace writes over it")
+    if replace and _has_agreement(path):
+        message = f"{name} holds an agreement, which an import cannot bring; nothing was written"
+        hint = "move the file aside, import, and copy the agreement over"
+        raise UsageError(message, hint=hint)
+
+
+def _has_agreement(path: Path) -> bool:
+    """Return whether a file that is there says what a client allows; one that is no YAML does not.
+
+    People negotiated it: it must not vanish because machines were counted anew.
+    """
+    try:
+        found = parse_document(path).root.value
+    except InvalidInput:
+        return False
+    return isinstance(found, dict) and found.get("agreement") is not None
 
 
 def _mode_of(path: Path) -> int:
