@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 .PHONY: drill test lint bench machines picture clean
 
 drill: $(READY)
-	@$(BIN)/outagekit drill bad-update-rollback --endpoints 40
+	@$(BIN)/outagekit drill bad-update-rollback --endpoints 40 --speed 300
 
 test: $(READY)
 	$(BIN)/python -m pytest
