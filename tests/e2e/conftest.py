@@ -19,6 +19,7 @@ import pytest
 
 from outagekit.log.folder import list_runs
 from outagekit.testing import sshd as sshd_module
+from outagekit.testing.ended import Ended
 from outagekit.testing.sshd import free_port, make_key
 
 USER = getpass.getuser()
@@ -95,22 +96,6 @@ class Machine:
     def tree(self):
         files = self.home.rglob("*")
         return {str(f): f.read_bytes() if f.is_file() else None for f in files}
-
-
-class Ended:
-    """What a command did."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def ends(self):
-        """Endpoint -> its end state and what kind of failure it met."""
-        found = json.loads(self.out)["endpoints"]
-        return {e["endpoint"].removeprefix("acme/"): (e["state"], e["failure"]) for e in found}
-
-    def __repr__(self):
-        return f"exit {self.code}\n{self.out}\n{self.err}"
 
 
 class Site:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from outagekit.log.folder import list_runs
+from outagekit.testing.ended import Ended
 from outagekit.testing.machines.ground import INNER, NETWORK, Ground, missing
 from outagekit.testing.machines.machine import Build
 from outagekit.testing.machines.packages import STORE
@@ -44,22 +45,6 @@ def until(found, what, timeout_s=30.0):
         assert time.monotonic() < until_s, f"no {what}"
         time.sleep(0.02)
     return value
-
-
-class Ended:
-    """What a command did."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def ends(self):
-        """Endpoint -> its end state and what kind of failure it met."""
-        found = json.loads(self.out)["endpoints"]
-        return {e["endpoint"].removeprefix("acme/"): (e["state"], e["failure"]) for e in found}
-
-    def __repr__(self):
-        return f"exit {self.code}\n{self.out}\n{self.err}"
 
 
 class Office:
