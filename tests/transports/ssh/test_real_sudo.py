@@ -206,7 +206,8 @@ def test_an_earlier_try_as_root_is_found_and_waited_for(login: Login) -> None:
         return Command(made.line, made.stdin, "root")
 
     assert still_runs(transport.execute(ask(0), SOON))
-    assert transport.execute(ask(10), SOON).stdout.text == "done\n"
+    outcome = transport.execute(ask(10), SOON)
+    assert outcome.stdout.text == "done\n", outcome
 
 
 def test_a_detached_script_of_root_lies_in_roots_home(login: Login) -> None:
