@@ -19,7 +19,8 @@ from outagekit.playbook.model import (
     Script,
     WaitScript,
 )
-from outagekit.transports.detached import commands as detached
+from outagekit.transports import detached
+from outagekit.transports.posix import detached as commands
 from outagekit.transports.protocol import Captured, Outcome
 
 
@@ -411,18 +412,18 @@ class TestDetached:
         outcome = Outcome(exit_code=answer.exit_code, stdout=stdout, stderr=stderr, duration_ms=1)
         return detached.parse_answer(outcome), answer.takes_s
 
-    def start(self, one, sent, wait_s=0):
-        script = sent(package="nginx")
-        command = detached.start("r/a/fix", script, step="fix", language="sh", wait_s=wait_s)
+    def start(self, one, wait_s=0):
+        values = {"package": "nginx"}
+        command = commands.start("r/a/fix", Code("sh", "true"), values, step="fix", wait_s=wait_s)
         return self.send(one, command)
 
     def test_it_is_started_once_and_collected_later(self, one, sent):
-        said, _ = self.start(one, sent)
+        said, _ = self.start(one)
         assert said.state == "running"
         assert one.state == {"impacted": False}
-        assert self.start(one, sent)[0].state == "running"
+        assert self.start(one)[0].state == "running"
         self.now += 10_000_000_000
-        said, _ = self.send(one, detached.collect("r/a/fix", step="fix", wait_s=0))
+        said, _ = self.send(one, commands.collect("r/a/fix", step="fix", wait_s=0))
         assert (said.state, said.code, said.age_s, said.stdout.text) == ("ended", 0, 10, "done\n")
         assert [(e.part, e.ran) for e in one.received] == [
             ("script", True),
@@ -431,46 +432,46 @@ class TestDetached:
         ]
 
     def test_a_command_waits_for_its_end_as_long_as_it_says(self, one, sent):
-        said, took_s = self.start(one, sent, wait_s=3)
+        said, took_s = self.start(one, wait_s=3)
         assert (said.state, said.age_s, took_s) == ("running", 3, 3.0)
         self.now += 8_000_000_000
-        said, took_s = self.send(one, detached.collect("r/a/fix", step="fix", wait_s=30))
+        said, took_s = self.send(one, commands.collect("r/a/fix", step="fix", wait_s=30))
         assert (said.state, took_s) == ("ended", 2.0)
 
     def test_nobody_waits_beyond_the_limit_of_its_time(self, one, sent):
-        self.start(one, sent)
-        collect = detached.collect("r/a/fix", step="fix", wait_s=8, limit_s=4)
+        self.start(one)
+        collect = commands.collect("r/a/fix", step="fix", wait_s=8, limit_s=4)
         said, took_s = self.send(one, collect)
         assert (said.state, took_s) == ("running", 4.0)
 
     def test_what_was_released_is_absent(self, one, sent):
-        self.start(one, sent)
-        release = detached.release("r/a/fix", step="fix")
+        self.start(one)
+        release = commands.release("r/a/fix", step="fix")
         assert self.send(one, release)[0].state == "running"
         self.now += 10_000_000_000
         assert self.send(one, release)[0].state == "released"
-        collect = detached.collect("r/a/fix", step="fix", wait_s=0)
+        collect = commands.collect("r/a/fix", step="fix", wait_s=0)
         assert self.send(one, collect)[0].state == "absent"
 
     def test_a_restart_ends_it_without_an_end(self, one, sent):
-        self.start(one, sent)
+        self.start(one)
         one.went_down()
         one.came_up(boots=True)
-        collect = detached.collect("r/a/fix", step="fix", wait_s=0)
+        collect = commands.collect("r/a/fix", step="fix", wait_s=0)
         assert self.send(one, collect)[0].state == "gone"
 
     def test_a_line_that_was_down_does_not(self, one, sent):
-        self.start(one, sent)
+        self.start(one)
         one.went_down()
         one.came_up(boots=False)
-        assert self.start(one, sent)[0].state == "running"
+        assert self.start(one)[0].state == "running"
 
     def test_it_can_be_stopped(self, one, sent):
-        self.start(one, sent)
-        assert self.send(one, detached.stop("r/a/fix", step="fix"))[0].state == "stopped"
+        self.start(one)
+        assert self.send(one, commands.stop("r/a/fix", step="fix"))[0].state == "stopped"
 
     def test_the_rest_of_a_short_stream_is_nothing(self, one, sent):
-        self.start(one, sent)
+        self.start(one)
         self.now += 10_000_000_000
-        said, _ = self.send(one, detached.collect_rest("r/a/fix", step="fix"))
+        said, _ = self.send(one, commands.collect_rest("r/a/fix", step="fix"))
         assert (said.state, said.stdout.text, said.stdout.size_bytes) == ("ended", "", 5)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from outagekit.lab.script import Named, is_whole, named_in, values_in
 from outagekit.playbook.model import Code
-from outagekit.transports.detached import commands as detached
-from outagekit.transports.shell import render
+from outagekit.transports import detached
+from outagekit.transports.posix import detached as commands
+from outagekit.transports.posix.render import render
 
 
 def rendered(text: str, values: dict[str, object]) -> bytes:
@@ -50,7 +51,7 @@ def test_the_transports_own_command_line_is_understood(part):
 
 
 def test_the_folder_of_a_detached_script_is_understood():
-    line = detached.start("run/step", b"true", step="fix", language="sh", wait_s=1).line
+    line = commands.start("run/step", Code("sh", "true"), {}, step="fix", wait_s=1).line
     assert named_in(line) == Named("fix", "script", detached.folder_name("run/step"))
 
 

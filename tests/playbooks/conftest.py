@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from outagekit.playbook.model import Code
-from outagekit.transports.shell import render
+from outagekit.transports.posix.render import render
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "-s"), "busybox": ("busybox", "sh", "-s")}

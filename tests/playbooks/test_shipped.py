@@ -24,7 +24,7 @@ from outagekit.run.conduct import Setting, conduct, conduct_on
 from outagekit.run.executing import reboot
 from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
-from outagekit.transports.shell import render
+from outagekit.transports.posix.render import render
 from outagekit.transports.trust.store import TrustStore
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"

@@ -52,7 +52,7 @@ def test_what_cannot_be_done_as_asked_is_not_done_otherwise(
 def test_heavy_libraries_are_loaded_only_when_needed() -> None:
     program = (
         "import sys, outagekit.transports.open, outagekit.transports.probing.probe,"
-        " outagekit.transports.shell, outagekit.transports.trust.store;"
+        " outagekit.transports.meaning, outagekit.transports.trust.store;"
         "print(sorted({'paramiko', 'httpx', 'pydantic', 'cryptography'} & set(sys.modules)))"
     )
     said = subprocess.run(

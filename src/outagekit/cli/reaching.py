@@ -88,6 +88,7 @@ def targets_of(desk: Desk, endpoints: Sequence[Endpoint]) -> list[Target]:
                 credential=client.credentials.get(endpoint.credential or ""),
                 site=site,
                 jump_credential=client.credentials.get(jump or ""),
+                winrm=client.winrm,
             )
         )
     return targets

@@ -12,6 +12,9 @@ import msgspec
 from outagekit.credentials import SecretRef
 from outagekit.events import Allow, EndpointId, OperatingSystem
 
+Auth = Literal["ntlm", "basic", "certificate", "kerberos"]
+Scheme = Literal["http", "https"]
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of the inventory's values."""
@@ -39,6 +42,9 @@ class Credential(Value, frozen=True):
     agent: bool = False
     """Keys of the technician's SSH agent may be offered."""
     sudo: SecretRef | None = None
+    auth: Auth | None = None
+    """How Windows endpoints are logged in to; None: ntlm. For `certificate`, `key` and
+    `certificate` are PEM files of a TLS client certificate."""
 
     def secrets(self) -> tuple[tuple[str, SecretRef], ...]:
         """Return every secret it refers to, each with its label: `admin password`."""
@@ -62,6 +68,16 @@ class Site(Value, frozen=True):
     concurrency: int | None = None
 
 
+class Winrm(Value, frozen=True):
+    """What holds for the way to all Windows endpoints of a client."""
+
+    ca: str | None = None
+    """Path of a PEM file with the certificate authorities to believe, instead of the system's."""
+    proxy: str | None = None
+    """`http://address:port` of a proxy that leads to endpoints with https; None: no proxy, also
+    where the environment names one."""
+
+
 class Endpoint(Value, frozen=True):
     """A machine. Its identity is `client/name`."""
 
@@ -70,7 +86,9 @@ class Endpoint(Value, frozen=True):
     address: str
     os: OperatingSystem
     port: int | None = None
-    """None: 22 for SSH."""
+    """None: 22 for SSH; for WinRM 5986, or 5985 where `scheme` is http."""
+    scheme: Scheme | None = None
+    """Of a Windows endpoint's WinRM; None: http on port 5985, else https."""
     credential: str | None = None
     site: str | None = None
     tags: tuple[str, ...] = ()
@@ -93,6 +111,7 @@ class Client(Value, frozen=True):
     agreement: Agreement | None = None
     credentials: dict[str, Credential] = {}
     sites: dict[str, Site] = {}
+    winrm: Winrm = Winrm()
     endpoints: dict[str, Endpoint] = {}
 
 

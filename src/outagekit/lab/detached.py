@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from outagekit.lab.answers import Answer
-from outagekit.transports.detached.commands import answer_ended, answer_released, answer_started
+from outagekit.transports.detached import answer_ended, answer_released, answer_started
 
 State = Literal["running", "ended", "gone", "stopped", "absent"]
 

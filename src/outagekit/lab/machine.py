@@ -41,7 +41,7 @@ from outagekit.playbook.model import (
     WaitHttp,
     WaitScript,
 )
-from outagekit.transports.detached.commands import script_in
+from outagekit.transports.posix.detached import script_in
 
 IDENTITY: Final = "identity"
 _SCRIPT: Final = "script"

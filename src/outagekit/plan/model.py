@@ -7,13 +7,13 @@ person can compare.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from outagekit.events import EndpointId, StepId
-from outagekit.inventory.model import Client, Credential, Endpoint, Site
-from outagekit.playbook.model import Once, Phase, Playbook, Rollout, Step
+from outagekit.inventory.model import Client, Credential, Endpoint, Site, Winrm
+from outagekit.playbook.model import Account, Once, Phase, Playbook, Rollout, Step
 
 DEFAULT_ROLLOUT = Rollout()
 
@@ -119,11 +119,15 @@ class Plan(Value, frozen=True):
             return None
         return self.client(endpoint.client).credentials[site.jump_credential]
 
-    def account_of(self, step: Step, endpoint: Endpoint) -> Literal["login", "root"]:
+    def winrm_of(self, endpoint: Endpoint) -> Winrm:
+        """Return what an endpoint's client says about the way to its Windows endpoints."""
+        return self.client(endpoint.client).winrm
+
+    def account_of(self, step: Step, endpoint: Endpoint) -> Account:
         """Return under which account a step runs on an endpoint."""
         if step.account is None:
             return "login" if endpoint.become is None else "root"
-        return "root" if step.account == "root" else "login"
+        return step.account
 
     def site_of(self, endpoint: Endpoint) -> Site | None:
         """Return the site an endpoint stands at, or None."""

@@ -186,6 +186,8 @@ class Step(Value, frozen=True, kw_only=True):
     with_: dict[str, Any] = {}
     """Name -> expression (text) or literal (anything else)."""
     result: dict[str, ValueType] = {}
+    success: tuple[int, ...] = (0,)
+    """Exit codes of the action that mean it succeeded."""
     timeout_s: float = 300.0
     retry: Retry = Retry()
     once: Once | None = None

@@ -49,6 +49,8 @@ class Order(Message, frozen=True):
     values: dict[str, Any] = {}
     """Parameters, `with` values and facts for the scripts; names as in the playbook."""
     result: dict[str, ValueType] = {}
+    success: tuple[int, ...] = (0,)
+    """Exit codes of the action that mean it succeeded."""
     timeout_s: float = 300.0
     """For each of check, action and verify."""
 

@@ -62,7 +62,7 @@ class ScriptedTransport:
         """A minute, as a quick real one."""
         return 60.0
 
-    def open(self) -> Opened | Failure:
+    def open(self, *, booting: bool = False) -> Opened | Failure:
         """Return what it was made with."""
         self.opens += 1
         opened = self._opened() if callable(self._opened) else self._opened

@@ -45,6 +45,8 @@ class Turn:
     """Others wait for its end."""
     until_s: float
     verdict: Verdict = "unused"
+    booting: bool = False
+    """The machine may refuse for a while what is right: only an acceptance counts."""
 
 
 class SharedPassword:
@@ -68,7 +70,9 @@ class SharedPassword:
         )
         return Failure(FailureKind.CREDENTIAL_STOPPED, detail)
 
-    def take_turn(self, timeout_s: float, given_up: Callable[[], bool]) -> Turn | Failure:
+    def take_turn(
+        self, timeout_s: float, given_up: Callable[[], bool], *, booting: bool = False
+    ) -> Turn | Failure:
         """Wait until the password may be sent by a login that may take `timeout_s`.
 
         Waits at most for two such logins. Kinds: `credential_stopped`, `timeout`, and `lost` if
@@ -86,7 +90,7 @@ class SharedPassword:
                         FailureKind.LOST, "the connection ended before the password was sent"
                     )
                 if self._is_open or self._holder is None:
-                    return self._given(timeout_s)
+                    return self._given(timeout_s, booting=booting)
                 if time.monotonic() >= latest_s:
                     detail = f"others with {self._name} took too long"
                     return Failure(FailureKind.TIMEOUT, detail)
@@ -99,7 +103,8 @@ class SharedPassword:
             yield turn
         finally:
             with self._changed:
-                self._count(turn.verdict)
+                if turn.verdict == "accepted" or not turn.booting:
+                    self._count(turn.verdict)
                 if self._holder is turn:
                     self._holder = None
                 self._changed.notify_all()
@@ -108,8 +113,9 @@ class SharedPassword:
     def _is_open(self) -> bool:
         return self._proven and not self._strikes
 
-    def _given(self, timeout_s: float) -> Turn:
-        turn = Turn(not self._is_open, time.monotonic() + timeout_s + _HELD_S)
+    def _given(self, timeout_s: float, *, booting: bool) -> Turn:
+        until_s = time.monotonic() + timeout_s + _HELD_S
+        turn = Turn(not self._is_open, until_s, booting=booting)
         if turn.alone:
             self._holder = turn
         return turn

@@ -15,12 +15,12 @@ from typing import Literal, Protocol
 import msgspec
 
 from outagekit.events import EndState, FailureKind, end_state_of
-from outagekit.inventory.model import Credential, Endpoint, Site
+from outagekit.inventory.model import Credential, Endpoint, Site, Winrm
 from outagekit.redaction import Redactor
 
 Stream = Literal["stdout", "stderr"]
-Account = Literal["login", "root"]
-"""Whose rights a command has: those of who logged in, or root's."""
+Account = Literal["login", "root", "system"]
+"""Whose rights a command has: those of who logged in, root's, or those of Windows itself."""
 OnOutput = Callable[[Stream, str], None]
 """Called with redacted text as it arrives; must not block."""
 
@@ -34,6 +34,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     site: Site | None = None
     jump_credential: Credential | None = None
     """How the site's jump host is logged in to."""
+    winrm: Winrm = Winrm()
+    """What the client says about the way to its Windows endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,23 @@ class Command:
     line: str
     stdin: bytes = b""
     account: Account = "login"
+    framed: bool = False
+    """Its program wants a nonce as the first line of its input, which the transport makes up, and
+    says it again on the last line of its output, with how it came to its end (`Told`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What PowerShell said of a command on the last line of its output."""
+
+    how: Literal["end", "exit", "error"]
+    """It came to its end, to an explicit `exit`, or to a terminating error."""
+    native_code: int | None = None
+    """Exit code of the last program that it ran."""
+    version: str = ""
+    language_mode: str = ""
+    boot_time: str = ""
+    """ISO 8601 in UTC: since when the machine is up, by its own clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,8 @@ class Outcome:
     stderr: Captured = field(default_factory=Captured)
     duration_ms: int = 0
     failure: Failure | None = None
+    told: Told | None = None
+    """Of a framed command that came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +169,12 @@ class Ways(Protocol):
 class Transport(Protocol):
     """A connection to one endpoint."""
 
-    def open(self) -> Opened | Failure:
-        """Connect, prove the machine's identity, authenticate. Again after `close` is allowed."""
+    def open(self, *, booting: bool = False) -> Opened | Failure:
+        """Connect, prove the machine's identity, authenticate. Again after `close` is allowed.
+
+        `booting`: the machine was told to restart, and may refuse logins for a while that are
+        right; a refused password is then not counted against the password.
+        """
         ...
 
     @property

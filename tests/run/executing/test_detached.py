@@ -28,8 +28,8 @@ from outagekit.run.executing.lanes import LaneLimits, Lanes
 from outagekit.run.orders import Finished, Order, Part, Tidied
 from outagekit.testing.sshd import KeyPair, find_sshd, free_port, make_key, sshd
 from outagekit.testing.transport import ScriptedTransport, said
+from outagekit.transports import detached
 from outagekit.transports.access import Access
-from outagekit.transports.detached import commands as detached
 from outagekit.transports.protocol import Failure, Target
 from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust.known_hosts import HostKey

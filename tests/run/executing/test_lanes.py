@@ -369,7 +369,7 @@ def test_no_more_connections_are_opened_at_once_than_allowed(tmp_path):
     opening, most, guard = [], [], threading.Lock()
 
     class Slow(ScriptedTransport):
-        def open(self):
+        def open(self, *, booting=False):
             with guard:
                 opening.append(self)
                 most.append(len(opening))
@@ -531,7 +531,7 @@ def test_a_way_that_may_take_longer_is_waited_for_longer(tmp_path, monkeypatch):
     class Far(ScriptedTransport):
         opening_s = 3600.0
 
-        def open(self):
+        def open(self, *, booting=False):
             assert not self.aborted.wait(0.3), "nobody may have had enough of it yet"
             return super().open()
 

@@ -18,8 +18,8 @@ from outagekit.run.executing.lanes import Lanes
 from outagekit.run.orders import Finished, Order, Part
 from outagekit.testing.builders import endpoints
 from outagekit.testing.transport import ScriptedTransport, said
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Failure, Opened, Target
-from outagekit.transports.shell import render
 
 LOST = Failure(FailureKind.LOST, "reset", sent=True)
 REFUSED = Failure(FailureKind.REFUSED, "10.0.0.1 port 22 refused the connection")

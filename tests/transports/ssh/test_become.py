@@ -20,6 +20,7 @@ from outagekit.inventory.model import Endpoint
 from outagekit.playbook.model import Code
 from outagekit.transports.access import Access
 from outagekit.transports.logins import Logins
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import (
     Command,
     Deadlines,
@@ -30,7 +31,6 @@ from outagekit.transports.protocol import (
     Outcome,
     Target,
 )
-from outagekit.transports.shell import render
 from outagekit.transports.ssh.sudo import ticket_in
 from outagekit.transports.ssh.transport import SshTransport
 

@@ -14,8 +14,8 @@ import pytest
 from outagekit.credentials import SecretRef
 from outagekit.events import EndState, FailureKind
 from outagekit.playbook.model import Code
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Command, Limits, Opened
-from outagekit.transports.shell import render
 
 if TYPE_CHECKING:
     from conftest import Bench, Sshd

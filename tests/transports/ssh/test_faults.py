@@ -19,8 +19,8 @@ from paramiko.common import MSG_CHANNEL_REQUEST
 from outagekit.credentials import SecretRef
 from outagekit.events import EndState, FailureKind
 from outagekit.playbook.model import Code
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Command, Failure, Limits, Opened, Outcome
-from outagekit.transports.shell import render
 
 if TYPE_CHECKING:
     from conftest import Bench, RawServer, Scripted, ScriptedServer

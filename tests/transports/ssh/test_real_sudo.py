@@ -21,10 +21,12 @@ from outagekit.playbook.model import Code
 from outagekit.testing import sshd as sshd_module
 from outagekit.testing.sshd import KeyPair, find_sshd, make_key
 from outagekit.transports.access import Access
-from outagekit.transports.detached.commands import Answer, collect, parse_answer, release, start
-from outagekit.transports.earlier import after_earlier, still_runs
+from outagekit.transports.detached import Answer, parse_answer
+from outagekit.transports.meaning import still_runs
+from outagekit.transports.posix.detached import collect, release, start
+from outagekit.transports.posix.earlier import after_earlier
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Command, Deadlines, Limits, Moved, Opened, Target
-from outagekit.transports.shell import render
 from outagekit.transports.ssh.transport import SshTransport
 from outagekit.transports.trust.known_hosts import HostKey
 
@@ -218,7 +220,7 @@ def test_a_detached_script_of_root_lies_in_roots_home(login: Login) -> None:
         assert answer is not None
         return answer
 
-    ask(start("run:step", b"id -un; ls -d $HOME/.outagekit", step="step", language="sh"))
+    ask(start("run:step", Code("sh", "id -un; ls -d $HOME/.outagekit"), {}, step="step"))
     ended = ask(collect("run:step", step="step", wait_s=10))
     assert (ended.state, ended.stdout.text) == ("ended", "root\n/root/.outagekit\n")
     assert ask(release("run:step", step="step")).state == "released"

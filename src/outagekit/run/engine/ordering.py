@@ -42,6 +42,7 @@ def make_order(plan: Plan, endpoint: Endpoint, start: Start) -> Order:
         changes=step.changes,
         values=dict(start.values),
         result=step.result,
+        success=step.success,
         timeout_s=step.timeout_s,
     )
 
@@ -53,4 +54,5 @@ def target_of(plan: Plan, endpoint: Endpoint) -> Target:
         credential=plan.credential_of(endpoint),
         site=plan.site_of(endpoint),
         jump_credential=plan.jump_credential_of(endpoint),
+        winrm=plan.winrm_of(endpoint),
     )

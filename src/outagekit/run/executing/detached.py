@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from outagekit.events import FailureKind
@@ -18,18 +17,8 @@ from outagekit.playbook.model import Code
 from outagekit.run.executing.work import Work
 from outagekit.run.orders import Order
 from outagekit.text import visible_line
-from outagekit.transports.detached.commands import (
-    KEEP_BYTES,
-    TERM_S,
-    Answer,
-    collect,
-    collect_rest,
-    joined,
-    parse_answer,
-    release,
-    start,
-    stop,
-)
+from outagekit.transports.detached import KEEP_BYTES, TERM_S, Answer, joined, parse_answer
+from outagekit.transports.dialects import dialect_of
 from outagekit.transports.protocol import (
     Captured,
     Command,
@@ -38,7 +27,6 @@ from outagekit.transports.protocol import (
     Outcome,
     Transport,
 )
-from outagekit.transports.shell import render
 
 _WAIT_S: Final = 20
 """How long one command waits on the endpoint for the script's end."""
@@ -74,8 +62,10 @@ def attend(work: Work, code: Code) -> Outcome:
     Reported as one command: the part `script`.
     """
     order = work.order
-    command = render(code, order.values, step=order.step, part="script")
-    outcome = _Attendance(work, command.stdin, code.language).outcome()
+    command = work.dialect.render(
+        code, order.values, step=order.step, part="script", account=order.account
+    )
+    outcome = _Attendance(work, code).outcome()
     work.report("script", command, outcome)
     return outcome
 
@@ -89,15 +79,17 @@ def was_begun(work: Work) -> bool:
     if not order.detach or order.detach.endswith(f":{order.attempt}"):
         return False
     limit_s = math.ceil(order.timeout_s)
-    command = collect(order.detach, step=order.step, wait_s=0, limit_s=limit_s)
-    owned = replace(command, account=order.account)
-    answer = parse_answer(work.transport.execute(owned, Limits(run_s=_SLACK_S)))
+    command = work.dialect.collect(
+        order.detach, step=order.step, wait_s=0, limit_s=limit_s, account=order.account
+    )
+    answer = parse_answer(work.transport.execute(command, Limits(run_s=_SLACK_S)))
     return answer is not None and answer.state not in {"absent", "refused"}
 
 
 def tidy(order: Order, transport: Transport) -> bool:
     """Remove the folder of the order's script; return whether it is gone now."""
-    command = replace(release(order.detach, step=order.step), account=order.account)
+    dialect = dialect_of(order.target.endpoint.os)
+    command = dialect.release(order.detach, step=order.step, account=order.account)
     answer = parse_answer(transport.execute(command, Limits(run_s=_SLACK_S)))
     return answer is not None and answer.state == "released"
 
@@ -105,11 +97,11 @@ def tidy(order: Order, transport: Transport) -> bool:
 class _Attendance:
     """The wait for one script."""
 
-    def __init__(self, work: Work, script: bytes, language: str) -> None:
+    def __init__(self, work: Work, code: Code) -> None:
         self._work = work
         self._order = work.order
-        self._script = script
-        self._language = language
+        self._code = code
+        self._dialect = work.dialect
         self._began_s = time.monotonic()
         self._until_s = self._began_s + work.order.timeout_s
         self._limit_s = math.ceil(work.order.timeout_s)
@@ -140,7 +132,7 @@ class _Attendance:
 
     def _end_it(self) -> Outcome:
         self._until_s = time.monotonic() + TERM_S + _ROOM_S
-        answer = self._ask(lambda: stop(self._order.detach, step=self._order.step))
+        answer = self._ask(self._stop)
         if isinstance(answer, Answer) and answer.state != "running":
             return self._told(answer)
         late = f"the detached script did not end within {self._order.timeout_s:g} s"
@@ -182,32 +174,46 @@ class _Attendance:
         if max(stdout.size_bytes, stderr.size_bytes) <= KEEP_BYTES:
             return joined(stdout), joined(stderr)
         self._until_s = max(self._until_s, time.monotonic() + _ROOM_S)
-        rest = self._ask(lambda: collect_rest(self._order.detach, step=self._order.step))
+        rest = self._ask(self._collect_rest)
         if isinstance(rest, Failure):
             return rest
         return joined(stdout, rest.stdout), joined(stderr, rest.stderr)
 
     def _start(self) -> Command:
-        return start(
-            self._order.detach,
-            self._script,
-            step=self._order.step,
-            language=self._language,
+        order = self._order
+        return self._dialect.start(
+            order.detach,
+            self._code,
+            order.values,
+            step=order.step,
             wait_s=self._wait_s(),
             limit_s=self._limit_s,
+            account=order.account,
         )
 
     def _collect(self) -> Command:
-        detach, step = self._order.detach, self._order.step
-        return collect(detach, step=step, wait_s=self._wait_s(), limit_s=self._limit_s)
+        return self._dialect.collect(
+            self._order.detach,
+            step=self._order.step,
+            wait_s=self._wait_s(),
+            limit_s=self._limit_s,
+            account=self._order.account,
+        )
+
+    def _collect_rest(self) -> Command:
+        order = self._order
+        return self._dialect.collect_rest(order.detach, step=order.step, account=order.account)
+
+    def _stop(self) -> Command:
+        order = self._order
+        return self._dialect.stop(order.detach, step=order.step, account=order.account)
 
     def _ask(self, make: Callable[[], Command]) -> Answer | Failure:
         """Send a command, again over a new connection if the old one breaks, while time lasts."""
         # More than is kept: what is no text or holds secrets becomes longer on its way.
         limits = Limits(run_s=_WAIT_S + _SLACK_S, keep_bytes=4 * KEEP_BYTES)
         while True:
-            command = replace(make(), account=self._order.account)
-            outcome = self._work.transport.execute(command, limits)
+            outcome = self._work.transport.execute(make(), limits)
             if outcome.failure is None:
                 answer = parse_answer(outcome)
                 self._sent |= answer is None or answer.state != "refused"

@@ -27,9 +27,9 @@ from outagekit.run.executing.proof import foresee, probe, prove, take_back
 from outagekit.run.executing.reboot import restart
 from outagekit.run.executing.work import Bench, End, Work, failed, unsuccessful
 from outagekit.run.orders import Fetched, Finished, Order
+from outagekit.transports.meaning import parse_result
 from outagekit.transports.probing.probe import probe_http
 from outagekit.transports.protocol import Failure, Limits, Transport
-from outagekit.transports.shell import parse_result
 
 __all__ = ["Bench", "execute"]
 
@@ -101,7 +101,7 @@ def _act(work: Work) -> End:
 
 def _run_script(work: Work, code: Code) -> End:
     outcome = attend(work, code) if work.order.detach else work.command("script", code)
-    end = unsuccessful(outcome)
+    end = unsuccessful(outcome, work.order.success)
     declared = work.order.result
     if end is not None or not declared:
         return end or End(work.done)

@@ -18,7 +18,6 @@ _PROBE_S: Final = 60.0
 """What a look at a step that was done before may take."""
 _ROUND_S: Final = 30.0
 """How long one command waits on the endpoint for the end of an earlier try."""
-_NOTHING: Final = Code("sh", "true")
 
 
 def prove(work: Work, *, limit_s: float | None = None) -> End | None:
@@ -47,7 +46,7 @@ def probe(work: Work) -> End:
     limit_s = min(order.timeout_s, _PROBE_S)
     part, code, wanted = _question(order)
     if code is None:
-        outcome = work.command("probe", _NOTHING, limit_s=limit_s)
+        outcome = work.command("probe", work.dialect.nothing, limit_s=limit_s)
         return unsuccessful(outcome) or End(work.done, detail="the endpoint answers")
     if order.purpose == "probe":
         said = _judged_alone(work, part, code, limit_s)

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from outagekit.events import EndState, FailureKind, OperatingSystem
-from outagekit.playbook.model import Code
+from outagekit.events import EndState, FailureKind
 from outagekit.run.executing.proof import prove
 from outagekit.run.executing.work import End, Work, failed, unsuccessful
 from outagekit.text import duration
@@ -31,36 +30,6 @@ _REFUSED_S = 10.0
 _REFUSALS: Final = 3
 """How often a refused login is tried again: systems refuse logins early in their boot, and count
 them."""
-
-# In the background and apart from the session: this command has answered when the machine goes.
-_POSIX_RESTART: Final = Code(
-    "sh",
-    r"""
-if [ "$(id -u)" -ne 0 ]; then
-  # Only asking shows whether this account may; the machine takes a moment to go down.
-  if command -v systemctl >/dev/null 2>&1; then exec systemctl --no-ask-password reboot; fi
-  exec shutdown -r now
-fi
-found=
-for name in systemctl shutdown reboot; do
-  if command -v "$name" >/dev/null 2>&1; then found=1; fi
-done
-if [ -z "$found" ]; then
-  echo 'there is no systemctl, shutdown or reboot here' >&2
-  exit 127
-fi
-(
-  trap '' HUP
-  sleep 2
-  systemctl reboot || shutdown -r now || reboot
-) </dev/null >/dev/null 2>&1 &
-echo 'restarts in 2 s'
-""",
-)
-_RESTARTS: Final[Mapping[OperatingSystem, Code]] = {
-    "linux": _POSIX_RESTART,
-    "macos": _POSIX_RESTART,
-}
 
 _AT_ONCE: Final = frozenset(
     {
@@ -108,16 +77,11 @@ def restart(work: Work, within_s: float) -> End:
     in its place. `unreachable` and `unknown` only for what happened before the restart was asked
     for, or when nobody waits for the order any more.
     """
-    code = _RESTARTS.get(work.order.target.endpoint.os)
-    if code is None:
-        system = work.order.target.endpoint.os
-        detail = f"this version does not restart {system} endpoints"
-        return End(EndState.FAILED, FailureKind.PROTOCOL, detail)
     until_s = time.monotonic() + within_s
     before = _boot(work, min(_LOOK_S, within_s), report=True)
     if isinstance(before, Failure):
         return failed(before)
-    outcome = work.command("script", code, limit_s=min(_ANSWER_S, within_s))
+    outcome = work.command("script", work.dialect.restart, limit_s=min(_ANSWER_S, within_s))
     if outcome.failure is None or not outcome.failure.sent:
         end = unsuccessful(outcome)
         if end is not None:
@@ -155,7 +119,7 @@ class _Return:
     def _round(self) -> End | None:
         if not self._work.transport.alive:
             self._went = True
-            opened = self._work.reopen(self._left_s())
+            opened = self._work.reopen(self._left_s(), booting=True)
             if isinstance(opened, Failure):
                 return self._kept_out(opened)
         boot = self._ask(report=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from outagekit.events import EndState, FailureKind
@@ -18,8 +18,10 @@ from outagekit.evidence import EvidenceStore
 from outagekit.playbook.model import Code
 from outagekit.run.orders import Order, Part, Report, Stream
 from outagekit.text import visible_line
-from outagekit.transports.earlier import after_earlier, still_runs
-from outagekit.transports.identity import IDENTITY, Identity, parse_identity
+from outagekit.transports.dialect import Dialect
+from outagekit.transports.dialects import dialect_of
+from outagekit.transports.identity import Identity, parse_identity
+from outagekit.transports.meaning import still_runs, verdict
 from outagekit.transports.protocol import (
     Captured,
     Command,
@@ -29,7 +31,6 @@ from outagekit.transports.protocol import (
     Outcome,
     Transport,
 )
-from outagekit.transports.shell import render, verdict
 from outagekit.transports.watchdog import WATCHDOG
 
 Emit = Callable[[Report], None]
@@ -77,10 +78,17 @@ class Work:
         """The state of a step that did what it is for."""
         return EndState.CHANGED if self.order.changes else EndState.OK
 
+    @property
+    def dialect(self) -> Dialect:
+        """How the order's endpoint is spoken to."""
+        return dialect_of(self.order.target.endpoint.os)
+
     def command(self, part: str, code: Code, *, limit_s: float | None = None) -> Outcome:
         """Run a part of the order and report it; `limit_s` instead of the order's time limit."""
-        rendered = render(code, self.order.values, step=self.order.step, part=part)
-        command = replace(rendered, account=self.order.account)
+        order = self.order
+        command = self.dialect.render(
+            code, order.values, step=order.step, part=part, account=order.account
+        )
         limits = Limits(run_s=limit_s or self.order.timeout_s)
         outcome = self.transport.execute(command, limits)
         self.report(part, command, outcome)
@@ -94,7 +102,7 @@ class Work:
         self, part: str, code: Code, *, wait_s: float, limit_s: float
     ) -> bool | End | None:
         """Judge once no earlier try of the step runs there; None: after `wait_s` one still does."""
-        alone = after_earlier(code, self.order.step, wait_s)
+        alone = self.dialect.after_earlier(code, self.order.step, wait_s)
         outcome = self.command(part, alone, limit_s=wait_s + limit_s)
         return None if still_runs(outcome) else judged(part, outcome)
 
@@ -104,19 +112,20 @@ class Work:
         Asked by who logged in, whatever the order's account: that needs no rights.
         """
         limits = Limits(run_s=limit_s, accept_s=min(limit_s, Limits().accept_s))
-        outcome = self.transport.execute(IDENTITY, limits)
+        identity = self.dialect.identity
+        outcome = self.transport.execute(identity, limits)
         if report:
-            self.report("identity", IDENTITY, outcome)
+            self.report("identity", identity, outcome)
         return parse_identity(outcome)
 
-    def reopen(self, limit_s: float) -> Opened | Failure:
+    def reopen(self, limit_s: float, *, booting: bool = False) -> Opened | Failure:
         """Open the connection anew; takes not much longer than `limit_s`."""
         self.transport.close()
         if self.bench.cancelled.is_set():
             # Looked at after closing: an abort that came before would be forgotten by it.
             return Failure(FailureKind.LOST, "the connection was aborted")
         with WATCHDOG.limit(limit_s, self.transport.abort):
-            return self.transport.open()
+            return self.transport.open(booting=booting)
 
     def report(self, part: str, command: Command, outcome: Outcome) -> None:
         """Report a command of the order that ended, proven without being shown."""
@@ -145,11 +154,11 @@ def judged(part: str, outcome: Outcome) -> bool | End:
     return answer
 
 
-def unsuccessful(outcome: Outcome) -> End | None:
-    """Return the end a command means that did not end with exit code 0; None if it did."""
+def unsuccessful(outcome: Outcome, success: Sequence[int] = (0,)) -> End | None:
+    """Return the end a command means whose exit code is none of these; None if it is."""
     if outcome.failure is not None:
         return failed(outcome.failure)
-    if outcome.exit_code != 0:
+    if outcome.exit_code not in success:
         return End(EndState.FAILED, FailureKind.EXIT_CODE, exit_text(outcome))
     return None
 

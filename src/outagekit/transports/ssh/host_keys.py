@@ -5,13 +5,9 @@ Judged for the endpoint's own server and for each jump host before it, in the sa
 
 from __future__ import annotations
 
-import shlex
-
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
-from outagekit.inventory.adhoc import ADHOC
-from outagekit.inventory.model import Credential, Endpoint
-from outagekit.text import fold_list, visible_line
+from outagekit.text import fold_list
 from outagekit.transports.protocol import Failure
 from outagekit.transports.ssh.ways.route import Server
 from outagekit.transports.trust.known_hosts import HostKey
@@ -57,13 +53,3 @@ def judge(
         f" (then: outagekit trust replace {of}{words})"
     )
     return Failure(FailureKind.HOST_KEY, detail)
-
-
-def words_for(endpoint: Endpoint, credential: Credential | None) -> str:
-    """Return what chooses an endpoint on a command line; one without an inventory needs it all."""
-    if endpoint.client != ADHOC or credential is None:
-        return endpoint.id
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    port = f":{endpoint.port}" if endpoint.port is not None else ""
-    login = shlex.quote(visible_line(f"{credential.user}@{address}{port}"))
-    return f"--host {login} --os {endpoint.os}"

@@ -53,12 +53,15 @@ def log_in(
     reveal: Reveal,
     shared_by: SharedBy,
     timeout_s: float,
+    booting: bool = False,
 ) -> Failure | None:
     """Log in; None means success.
 
-    Blocks for at most `timeout_s`, secrets aside, and the turns of two other logins.
+    Blocks for at most `timeout_s`, secrets aside, and the turns of two other logins. Of a machine
+    that is `booting` a refused password is not counted.
     """
     attempt = _Attempt(session, server, reveal, shared_by, timeout_s)
+    attempt.booting = booting
     try:
         attempt.run()
     except _Refusal as refusal:
@@ -94,6 +97,7 @@ class _Attempt:
         self._unfit: list[str] = []
         self._denied = False
         """The server answered the last way with a no."""
+        self.booting = False
 
     def run(self) -> None:
         """Try what there is; raises `_Refusal` if nothing of it opens the door."""
@@ -159,7 +163,9 @@ class _Attempt:
             # Sent without time for an answer, it would count as refused.
             raise _Refusal(FailureKind.TIMEOUT, "no time was left to log in with the password")
         shared = self._shared_by(password)
-        turn = shared.take_turn(self._timeout_s, lambda: not self._session.is_sound)
+        turn = shared.take_turn(
+            self._timeout_s, lambda: not self._session.is_sound, booting=self.booting
+        )
         if isinstance(turn, Failure):
             raise _Refusal(turn.kind, turn.detail)
         self._tried.append("the password")

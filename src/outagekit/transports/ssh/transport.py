@@ -49,8 +49,9 @@ from outagekit.inventory.model import Credential
 from outagekit.redaction import Redactor, Secret
 from outagekit.text import visible_line
 from outagekit.transports.access import Access
-from outagekit.transports.identity import IDENTITY, Identity, parse_identity
+from outagekit.transports.identity import parse_identity
 from outagekit.transports.logins import SharedPassword, Use
+from outagekit.transports.posix.identity import IDENTITY
 from outagekit.transports.probing.probe import reached_port
 from outagekit.transports.protocol import (
     Account,
@@ -66,15 +67,16 @@ from outagekit.transports.protocol import (
 from outagekit.transports.ssh.become import Sudoer, Taken, not_root, sudoer_of, take_as_root
 from outagekit.transports.ssh.command import Running, follow
 from outagekit.transports.ssh.files import SftpLine, fetch_file, put_file
-from outagekit.transports.ssh.host_keys import judge, words_for
+from outagekit.transports.ssh.host_keys import judge
 from outagekit.transports.ssh.login import log_in
 from outagekit.transports.ssh.session import Session, greet
 from outagekit.transports.ssh.sudo import SFTP_SERVER, strike
 from outagekit.transports.ssh.ways.asker import Line
 from outagekit.transports.ssh.ways.lines import connecting_s
-from outagekit.transports.trust.known_hosts import HostKey
+from outagekit.transports.trust.machines import settle_machine
 from outagekit.transports.trust.store import filed_under
 from outagekit.transports.watchdog import WATCHDOG
+from outagekit.transports.words import words_for
 
 _ACCEPT_BACKSTOP_S: Final = 1.0
 _STRIKE_S: Final = 3.0
@@ -97,6 +99,7 @@ class SshTransport:
         self._running: Running | None = None
         self._sudoer = Sudoer()
         self._uid: int | None = None
+        self._booting = False
         self.redactor = Redactor()
         self.boot_id = ""
 
@@ -114,9 +117,10 @@ class SshTransport:
         known_s = limits.handshake_s + logins * limits.auth_s + 2 * limits.accept_s
         return connecting_s(self._route, limits) + known_s
 
-    def open(self) -> Opened | Failure:
+    def open(self, *, booting: bool = False) -> Opened | Failure:
         """Connect, check the host key, log in, check the machine id. On failure nothing stays."""
         self._hang_up()
+        self._booting = booting
         opened = self._opened()
         if isinstance(opened, Failure):
             self._hang_up()
@@ -279,6 +283,7 @@ class SshTransport:
             reveal=reveal,
             shared_by=self._shared_by,
             timeout_s=self._access.deadlines.auth_s,
+            booting=self._booting,
         )
         if failure is None:
             session.settle()
@@ -296,27 +301,13 @@ class SshTransport:
         if isinstance(found, Failure):
             return found
         self._uid = found.uid
-        return self._pinned(found, session.server_key)
-
-    def _pinned(self, found: Identity, key: HostKey) -> Opened | Failure:
-        endpoint, trust = self._target.endpoint, self._access.trust
-        try:
-            before = trust.machine_of(endpoint.client, endpoint.name)
-            pinned = before
-            if not before and found.machine_id:
-                pinned = trust.pin_machine(endpoint.client, endpoint.name, found.machine_id)
-        except OutagekitError as fault:
-            return Failure(FailureKind.LOCAL_IO, fault.message)
-        if pinned != found.machine_id:
-            detail = (
-                f"{endpoint.address} is not {endpoint.id}: it has machine id"
-                f" {found.machine_id or '(none)'}, known is {pinned}; a VPN may lead elsewhere, or"
-                " the machine was rebuilt"
-                f" (then: outagekit trust replace {words_for(endpoint, self._target.credential)})"
-            )
-            return Failure(FailureKind.WRONG_MACHINE, detail)
-        first = not before and bool(found.machine_id)
-        return Opened(found.machine_id, key.fingerprint, first, found.boot_id)
+        return settle_machine(
+            found,
+            session.server_key.fingerprint,
+            endpoint=self._target.endpoint,
+            trust=self._access.trust,
+            words=words_for(self._target.endpoint, self._target.credential),
+        )
 
     def _moved(
         self,

@@ -1,5 +1,7 @@
 """The OpenSSH `known_hosts` format: host keys and the names they belong to.
 
+TLS certificates stand in it, too: a key of a type of our own, which `ssh` passes over.
+
 Pure: lines in, values out, and lines again. Plain names, `[name]:port`, patterns, negated ones and
 hashed names are read; plain names are written. A `@revoked` key is never known. A
 `@cert-authority` line is kept but not used: a host key is believed for itself only.
@@ -23,6 +25,7 @@ from outagekit.inventory.address import canonical
 SSH_PORT: Final = 22
 REVOKED: Final = "@revoked"
 AUTHORITY: Final = "@cert-authority"
+CERTIFICATE: Final = "tls-certificate"
 _MARKERS: Final = (REVOKED, AUTHORITY)
 _PATTERN: Final = re.compile(r"[*?!]")
 _NAME: Final = re.compile(r"[^\s,*?!|#\[\]@]+")
@@ -31,10 +34,10 @@ _TYPE: Final = re.compile(r"[a-z0-9@.-]{3,64}")
 
 @dataclass(frozen=True, slots=True)
 class HostKey:
-    """The public key of a machine."""
+    """The public key of a machine, or the TLS certificate it shows."""
 
     type: str
-    """`ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`."""
+    """`ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`; `tls-certificate`."""
     base64: str
 
     def __str__(self) -> str:
@@ -43,9 +46,22 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """`SHA256:…` as `ssh-keygen -l` shows it."""
+        """`SHA256:…` as `ssh-keygen -l` shows it; of a certificate as `openssl x509` does it."""
+        if self.type == CERTIFICATE:
+            return f"SHA256:{hashlib.sha256(self.certificate).digest().hex(':').upper()}"
         digest = hashlib.sha256(base64.b64decode(self.base64)).digest()
         return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificate in DER; empty if this is no certificate."""
+        return _fields(base64.b64decode(self.base64))[1] if self.type == CERTIFICATE else b""
+
+    @classmethod
+    def of_certificate(cls, der: bytes) -> HostKey:
+        """Return a TLS certificate, given in DER, as what a machine is known by."""
+        fields = (CERTIFICATE.encode(), der)
+        return cls.of(b"".join(len(field).to_bytes(4, "big") + field for field in fields))
 
     @classmethod
     def of(cls, blob: bytes) -> HostKey:

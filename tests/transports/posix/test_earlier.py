@@ -15,8 +15,9 @@ import pytest
 
 from outagekit.playbook.model import Code
 from outagekit.testing.transport import said
-from outagekit.transports.earlier import after_earlier, still_runs
-from outagekit.transports.shell import render
+from outagekit.transports.meaning import still_runs
+from outagekit.transports.posix.earlier import after_earlier
+from outagekit.transports.posix.render import render
 
 STEP = f"step_{os.getpid()}"
 """Nobody else who runs these tests has it."""

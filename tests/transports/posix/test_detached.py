@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from outagekit.errors import OutagekitError
 from outagekit.playbook.model import Code
-from outagekit.transports.detached import commands as detached
+from outagekit.transports import detached
+from outagekit.transports.posix import detached as commands
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Captured, Outcome
-from outagekit.transports.shell import render
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs POSIX shells")
 
@@ -111,17 +112,17 @@ class Machine:
         )
 
     def starting(self, text, *, detach=ID, wait_s=10, language="sh", **values):
-        script = render(Code(language, text), values, step="mend", part="script").stdin
-        return detached.start(detach, script, step="mend", language=language, wait_s=wait_s)
+        code = Code(language, text)
+        return commands.start(detach, code, values, step="mend", wait_s=wait_s)
 
     def look(self, *, detach=ID, wait_s=0):
-        return self.ask(detached.collect(detach, step="mend", wait_s=wait_s))
+        return self.ask(commands.collect(detach, step="mend", wait_s=wait_s))
 
     def stop(self):
-        return self.ask(detached.stop(ID, step="mend"))
+        return self.ask(commands.stop(ID, step="mend"))
 
     def release(self, detach=ID):
-        return self.ask(detached.release(detach, step="mend"))
+        return self.ask(commands.release(detach, step="mend"))
 
 
 def captured(data):
@@ -162,7 +163,7 @@ def plain(tmp_path):
     made = Machine(tmp_path)
     yield made
     if made.base.is_dir() and made.home.is_dir():
-        made.outcome(detached.stop(ID, step="mend"))
+        made.outcome(commands.stop(ID, step="mend"))
 
 
 def test_a_script_runs_once_however_often_it_is_started(machine):
@@ -306,7 +307,7 @@ def test_where_there_is_no_proc_others_tell_the_same(tmp_path, monkeypatch, shel
 def test_nobody_waits_longer_than_a_script_may_run(plain):
     plain.start("sleep 30", wait_s=0)
     began_s = time.monotonic()
-    answer = plain.ask(detached.collect(ID, step="mend", wait_s=20, limit_s=1))
+    answer = plain.ask(commands.collect(ID, step="mend", wait_s=20, limit_s=1))
     assert answer.state == "running"
     assert time.monotonic() - began_s < 5
 
@@ -559,7 +560,7 @@ def test_of_much_output_beginning_and_end_are_sent(machine):
     line = "0123456789abcdef"
     script = f'awk \'BEGIN {{ for (i = 0; i < {size // 17}; i++) print "{line}"; print "last" }}\''
     first = machine.start(f"echo first\n{script}\necho small >&2")
-    rest = machine.ask(detached.collect_rest(ID, step="mend"))
+    rest = machine.ask(commands.collect_rest(ID, step="mend"))
     half = detached.KEEP_BYTES // 2 + detached.MARGIN_BYTES
     assert len(first.stdout.text) == len(rest.stdout.text) == half
     assert (first.stderr.text, rest.stderr.text) == ("small\n", "")
@@ -613,7 +614,7 @@ def test_a_hostile_id_stays_in_its_folder(plain, detach):
 @pytest.mark.parametrize("step", ["", "-", "a b", "x;y", "X", "a\n"])
 def test_only_a_step_names_a_command(step):
     with pytest.raises(OutagekitError):
-        detached.collect(ID, step=step)
+        commands.collect(ID, step=step)
 
 
 @pytest.mark.parametrize(
@@ -661,10 +662,10 @@ def test_what_a_simulated_machine_answers_is_understood(code, stdout, stderr):
 
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
 def test_a_simulated_machine_finds_the_script_in_its_start(text):
-    script = text.encode()
-    command = detached.start(ID, script, step="mend", language="sh")
-    assert detached.script_in(command.stdin) == script
-    assert detached.script_in(b"{ {\n} </dev/null\n}") == b""
+    command = commands.start(ID, Code("sh", text), {}, step="mend")
+    script = render(Code("sh", text), {}, step="mend", part="script").stdin
+    assert commands.script_in(command.stdin) == script
+    assert commands.script_in(b"{ {\n} </dev/null\n}") == b""
 
 
 def test_attachers_and_a_release_at_the_same_time_run_it_no_second_time(plain):

@@ -13,11 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from outagekit.playbook.model import Code
-from outagekit.transports.protocol import Outcome
-
-_STILL_RUNS: Final = 75
-"""EX_TEMPFAIL of sysexits.h."""
-_SAID: Final = "outagekit: an earlier try of this step still runs here"
+from outagekit.transports.meaning import STILL_RUNS, STILL_RUNS_SAID
 
 # Found by the environment it was started with, which children share, and by being the shell that
 # reads a script from us, which a service that the script has restarted is not. Shells leave out
@@ -67,12 +63,7 @@ def after_earlier(code: Code, step: str, wait_s: float) -> Code:
     wait = _WAIT % {
         "step": step,
         "wait_s": math.ceil(wait_s),
-        "said": _SAID,
-        "code": _STILL_RUNS,
+        "said": STILL_RUNS_SAID,
+        "code": STILL_RUNS,
     }
     return replace(code, text=wait + code.text)
-
-
-def still_runs(outcome: Outcome) -> bool:
-    """Return whether the wait for an earlier try was in vain."""
-    return outcome.exit_code == _STILL_RUNS and _SAID in outcome.stderr.text

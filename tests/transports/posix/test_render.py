@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.playbook.model import Code
+from outagekit.transports.meaning import parse_result, verdict
+from outagekit.transports.posix.render import render
 from outagekit.transports.protocol import Captured, Command, Failure, Outcome
-from outagekit.transports.shell import parse_result, render, verdict
 
 SHELLS = [shell for shell in ("sh", "bash") if shutil.which(shell)]
 HOSTILE = [

@@ -1,0 +1,1 @@
+"""Windows endpoints: commands for PowerShell and cmd, and what they answer. Pure."""

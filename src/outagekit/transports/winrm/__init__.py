@@ -1,0 +1,1 @@
+"""WinRM: sealed or verified messages to one endpoint's shell; all over pywinrm."""
