@@ -290,8 +290,8 @@ def test_one_that_has_ended_is_not_ended_again(machine):
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_where_there_is_no_proc_others_tell_the_same(tmp_path, monkeypatch, shell):
     for text in ("RUNNER", "PLACE"):
-        elsewhere = getattr(detached, text).replace("/proc/", "/nowhere/")
-        monkeypatch.setattr(detached, text, elsewhere)
+        elsewhere = getattr(commands, text).replace("/proc/", "/nowhere/")
+        monkeypatch.setattr(commands, text, elsewhere)
     machine = Machine(tmp_path, shell)
     machine.start("sleep 1.2\necho done", wait_s=0)
     begun = (machine.spool() / "begun").read_text().split()
@@ -356,7 +356,7 @@ def test_a_cut_transfer_begins_nothing(tmp_path, shell):
     whole = command.stdin
     tail = range(len(whole) - 24, len(whole))
     for end in (*range(0, len(whole), len(whole) // 40), *tail):
-        cut = detached.Command(command.line, whole[:end])
+        cut = commands.Command(command.line, whole[:end])
         assert detached.parse_answer(machine.outcome(cut)) is None
     assert list(machine.home.iterdir()) == []
     assert machine.ask(command).state in {"running", "ended"}
