@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -126,8 +126,8 @@ def login(server: tuple[int, HostKey, KeyPair], bench: Bench) -> Login:
     return open_as
 
 
-def script(text: str) -> Command:
-    made = render(Code("sh", text), {}, step="step", part="script")
+def script(text: str, step: str = "step") -> Command:
+    made = render(Code("sh", text), {}, step=step, part="script")
     return Command(made.line, made.stdin, "root")
 
 
@@ -188,10 +188,14 @@ def test_files_of_root_can_be_moved(login: Login, tmp_path: Path) -> None:
     assert not isinstance(refused, Moved), "who logged in may not read it"
 
 
+# The look goes over all processes of this machine; those of other tests must not be meant by it.
+LEFT: Final = f"left_by_{os.getpid()}"
+
+
 def left_behind(transport: SshTransport, text: str) -> None:
     """Have a script run as root whose connection is cut, and connect anew."""
     threading.Timer(0.5, transport.abort).start()
-    failure = transport.execute(script(text), SOON).failure
+    failure = transport.execute(script(text, LEFT), SOON).failure
     assert failure is not None
     assert (failure.kind, failure.sent) == (FailureKind.LOST, True)
     transport.close()
@@ -204,7 +208,7 @@ def test_an_earlier_try_as_root_is_found_and_waited_for(login: Login) -> None:
     look = Code("sh", "cat /root/proof")
 
     def ask(wait_s: float) -> Command:
-        made = render(after_earlier(look, "step", wait_s), {}, step="step", part="verify")
+        made = render(after_earlier(look, LEFT, wait_s), {}, step=LEFT, part="verify")
         return Command(made.line, made.stdin, "root")
 
     assert still_runs(transport.execute(ask(0), SOON))
