@@ -89,9 +89,9 @@ def _start(state: State, event: StepStarted, _now_ns: int) -> None:
     settle(state, progress)
 
 
-def _part(state: State, event: StepPart, _now_ns: int) -> None:
+def _part(state: State, event: StepPart, now_ns: int) -> None:
     progress = state.progress[event.endpoint]
-    if not _note_answer(state, progress, event):
+    if not _note_answer(state, progress, event, now_ns):
         settle(state, progress)
 
 
@@ -99,7 +99,7 @@ def _finish(state: State, event: StepFinished, now_ns: int) -> None:
     progress = state.progress[event.endpoint]
     _leave_lane(state, progress)
     if event.attempt is not None and mending.proves_contact(event.state, event.failure):
-        _note_answer(state, progress, event)
+        _note_answer(state, progress, event, now_ns)
     _note_boot(state, progress, event)
     _leave_behind(state, progress, event.step)
     if event.retry_in_ms is not None:
@@ -176,7 +176,7 @@ def _resolve(state: State, event: StepResolved, now_ns: int) -> None:
     # A look has run a command there; a person who says how it ended has seen that one had run.
     known = event.how == "probed" or (event.how == "answered" and event.state is not None)
     if known and event.state is not EndState.UNKNOWN:
-        _note_answer(state, progress, event)
+        _note_answer(state, progress, event, now_ns)
     if event.state is None:
         if event.how == "settled":  # it was never begun: neither a try nor a doubt
             mending.take_back_try(progress)
@@ -239,7 +239,10 @@ def _leave_behind(state: State, progress: Progress, step: StepId) -> None:
 
 
 def _note_answer(
-    state: State, progress: Progress, event: StepPart | StepFinished | StepResolved
+    state: State,
+    progress: Progress,
+    event: StepPart | StepFinished | StepResolved,
+    now_ns: int,
 ) -> bool:
     """Remember that a command of ours ran; return whether nothing new was learnt.
 
@@ -248,6 +251,7 @@ def _note_answer(
     if isinstance(state.index.step[event.step].action, WaitTcp | WaitHttp):
         return True
     progress.answered = True
+    progress.seen_ns = now_ns
     progress.fruitless = 0
     spread = state.spreads.get(state.stage_of(event.step).number)
     if spread is None or event.endpoint in spread.answered:

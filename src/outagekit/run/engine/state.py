@@ -129,6 +129,8 @@ class Progress:
     """At least one step was started."""
     answered: bool = False
     """At least one command of ours ran on it."""
+    seen_ns: int | None = None
+    """When it last gave a sign of life: a command of ours ended there, or its port answered."""
     doubt: Doubt | None = None
     unreached: bool = False
     """The last attempt could not reach it."""

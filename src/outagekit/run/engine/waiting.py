@@ -52,8 +52,9 @@ def _park(state: State, event: EndpointParked, now_ns: int) -> None:
     settle(state, progress)
 
 
-def _return(state: State, event: EndpointReturned, _now_ns: int) -> None:
+def _return(state: State, event: EndpointReturned, now_ns: int) -> None:
     progress = state.progress[event.endpoint]
+    progress.seen_ns = now_ns
     mending.leave_room(state, progress)
     progress.returns += 1
     progress.fruitless += 1

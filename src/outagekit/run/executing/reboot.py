@@ -30,6 +30,9 @@ _REFUSED_S = 10.0
 _REFUSALS: Final = 3
 """How often a refused login is tried again: systems refuse logins early in their boot, and count
 them."""
+_WINDOWS_REFUSED_S = 30.0
+_WINDOWS_REFUSALS: Final = 2
+"""Windows refuses what is right until its logon services are up, and locks accounts: three tries."""
 
 _AT_ONCE: Final = frozenset(
     {
@@ -101,6 +104,9 @@ class _Return:
         self._went = False
         """The connection ended, as it must when a machine restarts."""
         self._refusals = 0
+        windows = work.order.target.endpoint.os == "windows"
+        self._most_refusals = _WINDOWS_REFUSALS if windows else _REFUSALS
+        self._refused_s = _WINDOWS_REFUSED_S if windows else _REFUSED_S
         self._seen = "nothing"
 
     def await_it(self) -> End:
@@ -138,8 +144,8 @@ class _Return:
             self._seen = "no answer"  # it was cut off from here
         if failure.kind in _SELDOM:
             self._refusals += 1
-            self._pause_s = _REFUSED_S
-        if failure.kind in _AT_ONCE or self._refusals > _REFUSALS:
+            self._pause_s = self._refused_s
+        if failure.kind in _AT_ONCE or self._refusals > self._most_refusals:
             return failed(failure)
         return None
 
