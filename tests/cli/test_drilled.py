@@ -79,3 +79,10 @@ def test_the_help_names_every_fault_and_the_speed(call, monkeypatch, command):
     said = " ".join(call(command, "--help").out.split())
     for fault in (*FAULTS, "--speed"):
         assert fault in said
+
+
+@pytest.mark.parametrize(("fault", "late"), [(None, True), ("slow", True), ("hang", False)])
+def test_healthy_endpoints_that_timed_out_are_said_to_be_this_computers_fault(fault, late):
+    wrong = Misjudged(ONE, fault, "ok or skipped", "unknown (timeout)")
+    said = told(score(right=8, misjudged=(wrong,)))
+    assert any("not waited for, although they answer: 1 endpoint" in line for line in said) is late

@@ -41,8 +41,10 @@ def test_a_selector_chooses_and_json_holds_everything(call, folder):
             "os": "windows",
             "address": "192.0.2.1",
             "port": None,
+            "scheme": "https",
             "site": "Berlin",
             "credential": None,
+            "auth": None,
             "become": None,
             "tags": ["Desks"],
         }

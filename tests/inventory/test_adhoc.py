@@ -11,6 +11,7 @@ from outagekit.errors import InvalidInput, OutagekitError, UsageError
 from outagekit.inventory.address import Login, address_fault, canonical, parse_login
 from outagekit.inventory.adhoc import adhoc, endpoint_name
 from outagekit.inventory.input import NAME_PATTERN
+from outagekit.inventory.windows import scheme_of
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,35 @@ def test_a_way_to_root_and_its_password_reach_endpoint_and_credential():
     assert client.endpoints["10.1.4.11"].become == "sudo"
     with pytest.raises(UsageError, match="linux and macos only"):
         adhoc(["ops@10.1.4.11"], os="windows", become="sudo")
+
+
+@pytest.mark.parametrize(
+    ("written", "user", "address", "port"),
+    [
+        ("ACME\\ops@10.1.4.11", "ACME\\ops", "10.1.4.11", None),
+        (".\\ops@10.1.4.11:5985", ".\\ops", "10.1.4.11", 5985),
+        ("ops@acme.example@pos-01.acme.example", "ops@acme.example", "pos-01.acme.example", None),
+        ("ACME\\ops@[2001:db8::1]:5985", "ACME\\ops", "2001:db8::1", 5985),
+        ("ACME\\ops@2001:db8::1", "ACME\\ops", "2001:db8::1", None),
+    ],
+)
+def test_windows_is_logged_in_to_with_a_password_that_is_asked_for(written, user, address, port):
+    client = adhoc([written], os="windows").clients["adhoc"]
+    (endpoint,) = client.endpoints.values()
+    (credential,) = client.credentials.values()
+    assert (credential.user, endpoint.address, endpoint.port) == (user, address, port)
+    assert (credential.password, credential.agent) == (SecretRef("prompt"), False)
+    assert scheme_of(endpoint.scheme, endpoint.port) == ("http" if port == 5985 else "https")
+
+
+def test_the_password_of_windows_comes_from_where_it_is_said():
+    client = adhoc(["ops@10.1.4.11"], os="windows", password="keyring:acme").clients["adhoc"]
+    assert client.credentials["login-1"].password == SecretRef("keyring", "acme")
+
+
+def test_a_key_for_windows_is_refused():
+    with pytest.raises(UsageError, match="--key is for linux and macos only"):
+        adhoc(["ops@10.1.4.11"], os="windows", key="~/.ssh/id")
 
 
 def test_a_literal_password_is_refused_without_being_repeated():

@@ -9,7 +9,8 @@ from outagekit.credentials import SecretRef
 from outagekit.errors import InvalidInput, Problem
 from outagekit.inventory import references
 from outagekit.inventory.load import inspect, load
-from outagekit.inventory.model import Agreement, Credential, Endpoint, Site
+from outagekit.inventory.model import Agreement, Credential, Endpoint, Site, Winrm
+from outagekit.inventory.windows import can_log_in
 
 BAD = Path(__file__).parent / "bad"
 HEAD = "outagekit: 1\nclient: acme\n"
@@ -119,6 +120,63 @@ def test_there_are_enough_bad_inventories():
     assert len(list(BAD.glob("*.yaml"))) >= 40
 
 
+def test_an_endpoint_of_windows_has_the_scheme_of_the_defaults_unless_it_takes_it_back(tmp_path):
+    text = (
+        "defaults: {os: windows, scheme: http}\nendpoints:\n  a: {address: 192.0.2.1}\n"
+        "  b: {address: 192.0.2.2, scheme: https}\n  c: {address: 192.0.2.3, scheme: }\n"
+        "  d: {address: 192.0.2.4, os: linux}\n"
+    )
+    found = {name: each.scheme for name, each in endpoints_of(tmp_path, text).items()}
+    assert found == {"a": "http", "b": "https", "c": None, "d": None}
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("ca.pem", "{folder}/ca.pem"),
+        ("../tls/ca.pem", "{above}/tls/ca.pem"),
+        ("~/acme/ca.pem", "~/acme/ca.pem"),
+    ],
+)
+def test_authorities_are_looked_for_beside_the_inventory(tmp_path, monkeypatch, written, path):
+    (tmp_path / "inventory").mkdir()
+    file = tmp_path / "inventory" / "acme.yaml"
+    file.write_text(f"{HEAD}winrm: {{ca: {written}, proxy: 'http://[2001:db8::1]:3128/'}}\n")
+    monkeypatch.chdir(tmp_path)
+    winrm = load([file.relative_to(tmp_path)]).clients["acme"].winrm
+    expected = path.format(folder=tmp_path / "inventory", above=tmp_path)
+    assert winrm == Winrm(ca=str(Path(expected)), proxy="http://[2001:db8::1]:3128")
+
+
+def test_ways_to_log_in_to_windows_reach_the_credential(tmp_path):
+    text = (
+        "credentials:\n  a: {user: ops, password: prompt, auth: basic}\n"
+        "  b: {user: ops@ACME.EXAMPLE, auth: kerberos}\n"
+        "  c: {user: ops, key: ~/c.key, certificate: ~/c.pem, auth: certificate}\n"
+        "  d: {user: ops, password: prompt}\n"
+    )
+    found = load([written(tmp_path, HEAD + text)]).clients["acme"].credentials
+    assert [each.auth for each in found.values()] == ["basic", "kerberos", "certificate", None]
+    assert [can_log_in(each) for each in found.values()] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "credentials: {a: {user: ops, password: prompt, auth: [basic]}}",
+        "credentials: [a]",
+        "winrm: {proxy: 7, ca: [x]}",
+        "winrm: x",
+        "defaults: {scheme: [http], os: [windows]}",
+    ],
+)
+def test_values_of_wrong_types_are_problems_and_nothing_worse(tmp_path, line):
+    text = f"{line}\nendpoints: {{a: {{address: 192.0.2.1, credential: a, os: windows}}}}\n"
+    wild = "endpoints: {a: {address: 192.0.2.1, os: [linux], scheme: [x], port: [5985]}}\n"
+    assert inspect([written(tmp_path, HEAD + text)]).faults
+    assert inspect([written(tmp_path, HEAD + wild)]).faults
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -137,6 +195,17 @@ def test_a_literal_secret_is_never_repeated(tmp_path, line):
         load([path])
     told_all = " ".join(map(repr, [caught.value, *caught.value.problems]))
     assert "swordfish" not in told_all.replace("[swordfish", "")
+
+
+@pytest.mark.parametrize("word", ["swordfish", "sword/fish", "sw ord'fish", "sword@fish"])
+@pytest.mark.parametrize("user", ["ops:", ""])
+def test_a_password_for_a_proxy_is_refused_with_the_reason_and_not_repeated(tmp_path, user, word):
+    proxy = f'winrm: {{ca: ca.pem, proxy: "http://{user}{word}@proxy.acme.example:3128"}}\n'
+    (problem,) = inspect([written(tmp_path, HEAD + proxy)]).problems
+    assert problem.message == (
+        "a proxy has no user or password here: a secret must not stand in a file"
+    )
+    assert problem.source == 'winrm: {ca: ca.pem, proxy: …@proxy.acme.example:3128"}'
 
 
 def test_a_secret_at_a_wrong_place_is_not_shown_either(tmp_path):

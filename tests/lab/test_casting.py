@@ -10,7 +10,7 @@ from outagekit.lab.casting import cast, sample_params
 from outagekit.lab.machine import Pace, cure_of
 from outagekit.playbook.model import Drill, DrillStep, Param, Push, Rollout
 
-NAMES = [EndpointId(f"acme/srv-{number:03d}") for number in range(60)]
+NAMES = {EndpointId(f"acme/srv-{number:03d}"): "linux" for number in range(60)}
 
 
 def play(playbook, faults=None, seed=1):

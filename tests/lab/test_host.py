@@ -219,7 +219,7 @@ def test_a_boot_loop_ends_with_the_change_that_mends_it(lab, machine, drilled, s
 def test_a_restart_of_a_machine_that_is_down_already_happens_all_the_same(lab_folder, machine):
     one = machine()
     with contextlib.closing(Listener()) as listener:
-        host = Host(one, listener, key=new_key(), login_key=new_key())
+        host = Host(one, listener)
         door = listener.door()
         host.doors.append(door)
         host.begin()

@@ -4,12 +4,19 @@ from collections import Counter
 
 import pytest
 
-from outagekit.errors import NotYet, UsageError
+from outagekit.errors import InvalidInput, UsageError
 from outagekit.inventory.model import Endpoint
 from outagekit.inventory.select import matches
 from outagekit.inventory.selector import parse_targets
 from outagekit.lab.population import places_for
-from outagekit.playbook.model import Code, Rollout, RunScript, Script
+from outagekit.playbook.model import Code, Fetch, Push, Rollout, RunScript, Script, WaitTcp
+
+
+@pytest.fixture
+def both(step):
+    """Steps with a script for every system."""
+    script = Script((Code("sh", "x"), Code("powershell", "x")))
+    return (step("fix", action=RunScript(script)),)
 
 
 def test_endpoints_are_spread_over_clients_and_sites(book):
@@ -36,13 +43,16 @@ def test_a_number_out_of_bounds_is_refused(book, number):
         "web-* and os:linux",
         "os:windows or os:linux",
         "not os:windows",
+        "not os:linux",
+        "os:windows",
+        "os:windows and name:pc-* and tag:a",
         "os:macos",
         None,
     ],
 )
-def test_every_endpoint_matches_the_playbooks_targets(book, targets):
+def test_every_endpoint_matches_the_playbooks_targets(book, both, targets):
     selector = parse_targets(targets or "all")
-    for p in places_for(book(targets=targets), 12):
+    for p in places_for(book(targets=targets, steps=both), 12):
         endpoint = Endpoint(
             client=p.client, name=p.name, address="h", os=p.os, site=p.site, tags=p.tags
         )
@@ -57,16 +67,49 @@ def test_a_tag_of_the_rollout_stands_on_each_clients_first(book):
     assert all("pos" in p.tags for p in places)
 
 
-def test_a_playbook_for_windows_is_refused_with_its_line(book, step):
+def test_half_of_a_playbook_for_both_systems_is_windows_everywhere(book, both):
+    places = places_for(book(targets="all", steps=both), 40)
+    found = Counter((p.client, p.site, p.os) for p in places)
+    assert {(client, site) for client, site, _ in found} == {(p.client, p.site) for p in places}
+    assert len(found) == 12, "each system at each site of each client"
+    assert Counter(p.os for p in places) == {"linux": 20, "windows": 20}
+    assert len({(p.client, p.name) for p in places}) == 40
+    assert {p.name[:4] for p in places if p.os == "windows"} == {"win-"}
+
+
+@pytest.mark.parametrize(
+    ("action", "systems"),
+    [
+        (RunScript(Script((Code("powershell", "x"),))), {"windows"}),
+        (RunScript(Script((Code("cmd", "x"),))), {"windows"}),
+        (RunScript(Script((Code("sh", "x"),))), {"linux"}),
+        (WaitTcp(3389), {"linux", "windows"}),
+        (Push("a", "C:\\ProgramData\\a.txt", b""), {"windows"}),
+        (Push("a", "/etc/a", b""), {"linux"}),
+        (Fetch(("%windir%\\a.log", "c:/x"), 9), {"windows"}),
+        (Fetch(("a.log",), 9), {"linux"}),
+    ],
+)
+def test_the_systems_are_those_that_can_run_every_step(book, step, action, systems):
+    places = places_for(book(targets="all", steps=(step("fix", action=action),)), 4)
+    assert {p.os for p in places} == systems
+
+
+def test_a_playbook_nobody_can_run_is_refused_with_its_line(book, step):
     only = RunScript(Script((Code("powershell", "x"),)))
-    with pytest.raises(NotYet) as caught:
+    with pytest.raises(InvalidInput, match="step fix has nothing for linux") as caught:
         places_for(book(steps=(step("fix", action=only, line=7),), path="p.yaml"), 1)
     assert str(caught.value.problems[0]).startswith("p.yaml:7:1: ")
-    with pytest.raises(NotYet, match="targets"):
+    with pytest.raises(InvalidInput, match="nothing for windows"):
         places_for(book(targets="os:windows"), 1)
 
 
-def test_a_check_only_for_windows_is_refused_too(book, step):
+def test_a_check_in_another_language_than_its_script_is_refused_too(book, step):
     check = Script((Code("powershell", "x"),))
-    with pytest.raises(NotYet):
-        places_for(book(steps=(step("fix", check=check),)), 1)
+    with pytest.raises(InvalidInput):
+        places_for(book(steps=(step("fix", check=check),), targets="all"), 1)
+
+
+def test_targets_nobody_can_be_made_up_for_are_refused(book):
+    with pytest.raises(InvalidInput, match="no endpoint a drill could make up"):
+        places_for(book(targets="os:linux and os:windows"), 1)

@@ -247,8 +247,8 @@ def test_a_quiet_connection_is_looked_at_once_a_second(lab):
     one = lab()
     one.connect()
     (host,) = one.server._hosts.values()
-    (serving,) = host._transports
-    assert serving.sock.gettimeout() == 1.0
+    (line,) = host._connections
+    assert line.transport.sock.gettimeout() == 1.0
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from outagekit.errors import OutagekitError
+from outagekit.events import FailureKind
 from outagekit.lab.drill import drill_plan, score_of
 from outagekit.lab.faults import RIGHT
 from outagekit.run.signals import signals_to
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from outagekit.credentials import SecretRef
     from outagekit.inventory.model import Endpoint
     from outagekit.lab.fleet import Fleet
-    from outagekit.lab.score import Score, Tally
+    from outagekit.lab.score import Misjudged, Score, Tally
     from outagekit.playbook.model import Playbook
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target, Transport
 
 _MISSED = 3
+_PROMPT = {None, "slow", "lie"}
+"""Endpoints with one of these answer every command soon, as far as this computer lets them."""
 _GATE = 5
 
 
@@ -102,10 +105,19 @@ def tell_score(desk: Desk, score: Score) -> None:
     for each in score.misjudged:
         fault = each.fault or "healthy"
         desk.screen.warn(f"{each.endpoint} ({fault}): expected {each.expected}, found {each.found}")
+    if late := sum(_is_late(each) for each in score.misjudged):
+        desk.screen.say(
+            f"not waited for, although they answer: {count(late, 'endpoint')};"
+            " give more --timeout or fewer --endpoints where this computer is busy"
+        )
     for endpoint in score.wrong_targets:
         desk.screen.warn(f"{endpoint}: changed although nothing called for it")
     for endpoint in score.repeated:
         desk.screen.warn(f"{endpoint}: a change that had succeeded was made again")
+
+
+def _is_late(each: Misjudged) -> bool:
+    return each.fault in _PROMPT and f"({FailureKind.TIMEOUT.value})" in each.found
 
 
 def _tally_text(tally: Tally) -> str:
@@ -136,14 +148,20 @@ def score_document(score: Score) -> dict[str, object]:
 
 
 def lab_access(fleet: Fleet) -> Access:
-    """Return how simulated endpoints are reached: by the drill's own key, without any secret."""
+    """Return how simulated endpoints are reached: by the drill's own key and password.
+
+    No other secret is ever resolved, whatever an inventory or an environment says.
+    """
     from outagekit.transports.open import Access
     from outagekit.transports.trust.store import TrustStore
 
-    def refuse(_reference: SecretRef, _endpoint: Endpoint, _label: str) -> str:
-        raise OutagekitError("a drill resolves no secret")
+    def resolve(reference: SecretRef, _endpoint: Endpoint, _label: str) -> str:
+        password = fleet.password_of(reference)
+        if password is None:
+            raise OutagekitError("a drill resolves no secret but its own")
+        return password
 
-    return Access(trust=TrustStore(fleet.trust_folder), resolve_secret=refuse)
+    return Access(trust=TrustStore(fleet.trust_folder), resolve_secret=resolve)
 
 
 def keep_lab(desk: Desk, fleet: Fleet) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from outagekit.errors import Problem
     from outagekit.inventory.foreign.proposal import Wishes
     from outagekit.inventory.foreign.settling import Taken
-    from outagekit.inventory.model import Client, Endpoint
+    from outagekit.inventory.model import Client, Endpoint, Inventory
 
 app = typer.Typer(
     no_args_is_help=True, help="Whose machines there are; tables and Ansible's files taken over."
@@ -61,27 +61,40 @@ def list_(
         lookups=lookups(desk.places),
     )
     if shown.json:
-        screen.document([_document(each) for each in endpoints])
+        screen.document([_document(each, desk.inventory) for each in endpoints])
         return
     headers = ("endpoint", "os", "address", "site", "credential", "tags")
-    screen.table(headers, [_row(each) for each in endpoints])
+    screen.table(headers, [_row(each, desk.inventory) for each in endpoints])
     screen.note(count(len(endpoints), "endpoint"))
 
 
-def _row(endpoint: Endpoint) -> tuple[str, ...]:
+def _row(endpoint: Endpoint, inventory: Inventory) -> tuple[str, ...]:
     port = f":{endpoint.port}" if endpoint.port else ""
     address = f"[{endpoint.address}]" if port and ":" in endpoint.address else endpoint.address
+    scheme, auth = _winrm(endpoint, inventory)
     return (
         endpoint.id,
         endpoint.os,
-        f"{address}{port}",
+        f"{address}{port}" + (" (http)" if scheme == "http" else ""),
         endpoint.site or "-",
-        endpoint.credential or "-",
+        (endpoint.credential or "-") + (f" ({auth})" if auth not in {None, "ntlm"} else ""),
         " ".join(endpoint.tags) or "-",
     )
 
 
-def _document(endpoint: Endpoint) -> dict[str, object]:
+def _winrm(endpoint: Endpoint, inventory: Inventory) -> tuple[str | None, str | None]:
+    """Return how a Windows endpoint is spoken to and logged in to; nothing for others."""
+    from outagekit.inventory.windows import auth_of, scheme_of
+
+    if endpoint.os != "windows":
+        return None, None
+    credential = inventory.clients[endpoint.client].credentials.get(endpoint.credential or "")
+    auth = auth_of(credential) if credential else None
+    return scheme_of(endpoint.scheme, endpoint.port), auth
+
+
+def _document(endpoint: Endpoint, inventory: Inventory) -> dict[str, object]:
+    scheme, auth = _winrm(endpoint, inventory)
     return {
         "endpoint": endpoint.id,
         "client": endpoint.client,
@@ -89,8 +102,10 @@ def _document(endpoint: Endpoint) -> dict[str, object]:
         "os": endpoint.os,
         "address": endpoint.address,
         "port": endpoint.port,
+        "scheme": scheme,
         "site": endpoint.site,
         "credential": endpoint.credential,
+        "auth": auth,
         "become": endpoint.become,
         "tags": endpoint.tags,
     }
@@ -105,7 +120,8 @@ class Taking(Group):
         typer.Option(
             "--map",
             metavar="FIELD=HEADER",
-            help="Column of a table: name address os site tags client user key port. Repeatable.",
+            help="Column of a table: name address os site tags client user key port scheme auth."
+            " Repeatable.",
             rich_help_panel=_TAKEN,
         ),
     ] = None

@@ -115,7 +115,7 @@ def _line(row: StepRow) -> str:
 def _below_the_steps(plan: Plan, summary: Summary) -> Iterator[str]:
     yield from _spreading(plan, summary)
     yield from _becoming_root(plan, summary)
-    yield from _through_jump_hosts(summary)
+    yield from _on_the_way(summary)
     yield from _asking(plan)
     yield from _taking_back(summary)
     yield from _refused(plan)
@@ -128,13 +128,13 @@ def _becoming_root(plan: Plan, summary: Summary) -> Iterator[str]:
     if summary.by_sudo:
         what = "what is looked at is looked at" if summary.dry_run else "changes run"
         yield f"{what} as root by sudo on {count(summary.by_sudo, 'endpoint')}"
-    for account, name in (("root", "root"), ("login", "who logs in")):
+    for account, name in (("root", "root"), ("system", "the system"), ("login", "who logs in")):
         steps = [step.id for step in plan.steps if step.account == account]
         if steps:
             yield f"as {name}: {fold_list(steps, _SHOWN_STEPS)}"
 
 
-def _through_jump_hosts(summary: Summary) -> Iterator[str]:
+def _on_the_way(summary: Summary) -> Iterator[str]:
     from outagekit.text import count
 
     jumps = list(summary.by_jump.items())
@@ -142,6 +142,8 @@ def _through_jump_hosts(summary: Summary) -> Iterator[str]:
         yield f"through the jump host {jump}: {count(number, 'endpoint')}"
     if len(jumps) > _SHOWN_JUMPS:
         yield f"through {len(jumps) - _SHOWN_JUMPS} more jump hosts: see --json"
+    for way, number in summary.by_winrm.items():
+        yield f"by WinRM over {way}: {count(number, 'endpoint')}"
 
 
 def _asking(plan: Plan) -> Iterator[str]:

@@ -75,7 +75,7 @@ def _adhoc(where: Where) -> Inventory:
         return adhoc(
             where.host or (),
             os=where.os,
-            key=where.key,
+            key=_key(where),
             password=where.password,
             passphrase=where.passphrase,
             become=where.become,
@@ -86,6 +86,11 @@ def _adhoc(where: Where) -> Inventory:
             "--password, --passphrase and --sudo say where a secret is found, never what it is"
         )
         raise UsageError(message, hint=error.hint) from None  # it may quote the secret
+
+
+def _key(where: Where) -> str | None:
+    """Return the key file; one from the environment is of no use for Windows."""
+    return None if where.os == "windows" and came_from_environment("key") else where.key
 
 
 def _sudo_reference(where: Where) -> str | None:

@@ -49,19 +49,17 @@ def work_out_routes(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -
     from outagekit.text import fold_list
 
     for target in targets_of(desk, endpoints):
-        if target.endpoint.os != "windows":
-            access.routes.route(target)
+        access.routes.route(target)
     told = [str(notice) for notice in access.routes.notices]
     if told:
         desk.screen.warn(f"the SSH config says what is not used here: {fold_list(told, 8)}")
 
 
 def ways_of(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> dict[EndpointId, str]:
-    """Return how each endpoint is reached, in words; what has no route is left out."""
+    """Return how each endpoint is reached, in words."""
     return {
         target.endpoint.id: access.routes.route(target).words
         for target in targets_of(desk, endpoints)
-        if target.endpoint.os != "windows"
     }
 
 
@@ -112,7 +110,7 @@ def trust_in(places: Places) -> TrustStore:
 
 
 def offer_adhoc_keys(desk: Desk, access: Access, endpoints: Sequence[Endpoint]) -> None:
-    """At a terminal, show unknown host keys of endpoints named by --host before the run."""
+    """At a terminal, show unknown host keys and certificates of those named by --host."""
     from outagekit.cli.trust.offering import offer_keys
 
     named = [endpoint for endpoint in endpoints if endpoint.client == "adhoc"]

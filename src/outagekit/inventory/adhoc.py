@@ -41,16 +41,18 @@ def adhoc(
     """Return an inventory of endpoints written `user@address` or `user@address:port`.
 
     `key` is the path of a private key, `become` how root is reached; the others are references to
-    secrets (`prompt`, `keyring:NAME`). With neither key nor password the SSH agent is used. Each
-    user becomes a credential `login-1`, `login-2`, ... Raises `UsageError` for a form that cannot
-    be read and for an endpoint named twice, `BadReference` for a literal secret.
+    secrets (`prompt`, `keyring:NAME`). With neither key nor password the SSH agent is used, and
+    for Windows a person is asked for the password. Each user becomes a credential `login-1`,
+    `login-2`, ... Raises `UsageError` for a form that cannot be read, for an endpoint named twice
+    and for what Windows has not, `BadReference` for a literal secret.
     """
     if not hosts:
         raise UsageError("no endpoint is named", hint="--host user@address")
     if passphrase and not key:
         raise UsageError("a passphrase needs the key it belongs to")
-    if become and os == "windows":
-        raise UsageError("--become sudo is for linux and macos only")
+    if os == "windows":
+        _refuse_for_windows(key=key, become=become)
+        password = password or "prompt"
     template = Credential(
         name="",
         user="",
@@ -83,6 +85,14 @@ def adhoc(
     by_name = {credential.name: credential for credential in credentials.values()}
     client = Client(client=ADHOC, name="ad hoc", credentials=by_name, endpoints=endpoints)
     return Inventory(clients={ADHOC: client})
+
+
+def _refuse_for_windows(*, key: str | None, become: str | None) -> None:
+    if become:
+        raise UsageError("--become sudo is for linux and macos only")
+    if key:
+        message = "--key is for linux and macos only: Windows is logged in to with a password"
+        raise UsageError(message, hint="leave it out, or say where it is: --password keyring:NAME")
 
 
 def _reference(written: str | None) -> SecretRef | None:

@@ -24,6 +24,7 @@ from outagekit.errors import UsageError
 from outagekit.events import Allow, OperatingSystem
 from outagekit.inventory.address import LARGEST_PORT, address_fault, parse_login
 from outagekit.inventory.adhoc import ADHOC
+from outagekit.inventory.model import Auth, Scheme
 from outagekit.source import fault, shown
 from outagekit.text import slug
 
@@ -36,6 +37,8 @@ LARGEST_CONNECTING: Final = 256
 
 _CLIENT_HINT = "small letters, digits and - only, beginning with a letter or digit, at most 60"
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_PROXY_HINT = "write it like http://proxy.acme.example:3128"
+_PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
 _REFERENCE = r"^(prompt|keyring:.+|env:.+|file:.+|cmd:\S+)$"
 
 
@@ -76,6 +79,24 @@ def _jump(value: str) -> str:
         hint = "write it like ops@bastion.acme.example or ops@192.0.2.1:2222"
         raise fault(error.message, hint) from error
     return value
+
+
+def _proxy(value: str) -> str:
+    """Return a proxy as `http://address:port`; who logs in to it is not said in a file."""
+    if "@" in value:
+        message = "a proxy has no user or password here: a secret must not stand in a file"
+        raise fault(message, "name one that asks for none: http://address:port")
+    scheme, mark, place = value.partition("://")
+    if not mark or scheme.lower() != "http":
+        message = f"{shown(value)} is no proxy that is spoken to by http"
+        raise fault(message, _PROXY_HINT)
+    try:
+        found = parse_login(f"you@{place.removesuffix('/')}")
+    except UsageError as error:
+        raise fault(error.message, _PROXY_HINT) from error
+    if found.port is None:
+        raise fault(f"{shown(value)} does not say the port", _PROXY_HINT)
+    return f"http://{place.removesuffix('/')}"
 
 
 def _secret(value: Any) -> SecretRef:
@@ -120,6 +141,7 @@ Secret = Annotated[
 """A reference to a secret; becomes a `SecretRef`."""
 
 _NAMED: Final[dict[str, Any]] = {"propertyNames": {"pattern": NAME_PATTERN}}
+_PORT_HELP: Final = "Default 22 for SSH, 5986 for WinRM, 5985 where its scheme is http."
 _PORTS: Final[dict[str, Any]] = {"propertyNames": {"pattern": "^[0-9]{1,5}$"}}
 
 
@@ -147,20 +169,37 @@ class CredentialInput(Input):
     key: Line | None = Field(default=None, description="Path of a private key file.")
     passphrase: Secret = Field(default=None)
     certificate: Line | None = Field(
-        default=None, description="Path of the OpenSSH certificate that belongs to the key."
+        default=None,
+        description="Path of the OpenSSH certificate that belongs to the key; with auth"
+        " certificate that of a TLS client certificate.",
     )
     agent: bool = Field(default=False, description="Whether keys of the SSH agent are offered.")
     sudo: Secret = Field(default=None)
+    auth: Auth | None = Field(
+        default=None, description="How Windows endpoints are logged in to; default: ntlm."
+    )
 
     @model_validator(mode="after")
     def _can_log_in(self) -> CredentialInput:
-        if self.password is None and self.key is None and not self.agent:
+        if self.auth is not None:
+            self._can_log_in_to_windows(self.auth)
+        elif self.password is None and self.key is None and not self.agent:
             message = "nothing here can log in: there is no password, key or agent"
             raise fault(message, "add key: PATH, password: keyring:NAME or agent: true")
         for belongs in ("passphrase", "certificate"):
             if getattr(self, belongs) is not None and self.key is None:
                 raise fault(f"the {belongs} has no key it belongs to", "add key: PATH")
         return self
+
+    def _can_log_in_to_windows(self, auth: Auth) -> None:
+        if auth in {"ntlm", "basic"} and self.password is None:
+            raise fault(f"`auth: {auth}` needs a password", "add password: keyring:NAME")
+        if auth == "certificate" and (self.key is None or self.certificate is None):
+            message = "`auth: certificate` needs a TLS client certificate and its key"
+            raise fault(message, "add certificate: PATH and key: PATH, both in PEM")
+        if auth == "kerberos" and not re.fullmatch("[^@]+@[^@]+", self.user):
+            message = "`auth: kerberos` needs the realm of the user"
+            raise fault(message, "write user: ops@ACME.EXAMPLE")
 
 
 class SiteInput(Input):
@@ -179,6 +218,22 @@ class SiteInput(Input):
     )
 
 
+class WinrmInput(Input):
+    """What holds for the way to all Windows endpoints of the client."""
+
+    ca: Line | None = Field(
+        default=None,
+        description="PEM file with the certificate authorities to believe instead of the"
+        " system's; a relative path starts at this file's folder.",
+    )
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        default=None,
+        description="http://address:port of a proxy that leads to endpoints with https; without"
+        " it none is used, also where the environment names one.",
+        json_schema_extra={"pattern": _PROXY_PATTERN},
+    )
+
+
 class DefaultsInput(Input):
     """What holds for every endpoint that does not say otherwise."""
 
@@ -188,7 +243,10 @@ class DefaultsInput(Input):
     become: Literal["sudo"] | None = Field(
         default=None, description="How root is reached; not used for Windows."
     )
-    port: Port | None = Field(default=None, description="22 for SSH unless given.")
+    port: Port | None = Field(default=None, description=_PORT_HELP)
+    scheme: Scheme | None = Field(
+        default=None, description="How WinRM is spoken to; used for Windows only."
+    )
     tags: list[Name] = Field(default=[], description="Every endpoint has these tags, too.")
 
 
@@ -204,7 +262,11 @@ class EndpointInput(Input):
         default=None, description="A name below credentials; without, what ssh itself would use."
     )
     become: Literal["sudo"] | None = Field(default=None, description="How root is reached.")
-    port: Port | None = Field(default=None, description="22 for SSH unless given.")
+    port: Port | None = Field(default=None, description=_PORT_HELP)
+    scheme: Scheme | None = Field(
+        default=None,
+        description="Of Windows: how WinRM is spoken to; default: http on port 5985, else https.",
+    )
     tags: list[Name] = []
     ports: dict[str, Port] = Field(
         default={},
@@ -228,6 +290,7 @@ class InventoryInput(Input):
     )
     credentials: dict[str, CredentialInput] = Field(default={}, json_schema_extra=_NAMED)
     sites: dict[str, SiteInput] = Field(default={}, json_schema_extra=_NAMED)
+    winrm: WinrmInput = WinrmInput()
     defaults: DefaultsInput = DefaultsInput()
     endpoints: dict[str, EndpointInput] = Field(default={}, json_schema_extra=_NAMED)
 

@@ -6,6 +6,7 @@ name, no secret, no endpoint; nothing is run but an inventory program that a per
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -27,8 +28,17 @@ from outagekit.inventory.input import (
     DefaultsInput,
     EndpointInput,
     InventoryInput,
+    WinrmInput,
 )
-from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
+from outagekit.inventory.model import (
+    Agreement,
+    Client,
+    Credential,
+    Endpoint,
+    Inventory,
+    Site,
+    Winrm,
+)
 from outagekit.inventory.references import reference_problems
 from outagekit.source import Document, Node, parse_document, problems_of, shown
 from outagekit.text import count, visible_line
@@ -51,6 +61,8 @@ _LITERAL_SECRET = re.compile(
 """What stands behind a key that wants a secret's reference, or nearly is one, and is none."""
 _IN_LOGIN = re.compile(r"(?<![^\s/\"'`{\[(,])([^\s:@/\"'`{}\[\](),]+:)[^\s@/\"'`]+(?=@)")
 """A password between the user and the address of a URL or login."""
+_IN_PROXY = re.compile(r"(\bproxy[\"']?\s*:\s*).*@", re.IGNORECASE)
+"""Everything before the address of a proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +209,7 @@ def _read(path: Path, problems: list[Problem]) -> tuple[Document | None, Client 
         hint = "name it with -i, or take it over: outagekit inventory import FILE"
         found = [Problem(path, 0, 0, "this is an inventory of Ansible in a folder of ours", hint)]
     problems.extend(found)
-    return document, None if shape is None or faulty else _client(shape)
+    return document, None if shape is None or faulty else _client(shape, path.absolute().parent)
 
 
 def _client_of(document: Document) -> str:
@@ -216,11 +228,13 @@ def _without_secrets(problem: Problem) -> Problem:
     return replace(
         problem,
         message=_IN_LOGIN.sub(r"\1…", problem.message),
-        source=_IN_LOGIN.sub(r"\1…", _LITERAL_SECRET.sub(r"\1…", problem.source)),
+        source=_IN_PROXY.sub(
+            r"\1…@", _IN_LOGIN.sub(r"\1…", _LITERAL_SECRET.sub(r"\1…", problem.source))
+        ),
     )
 
 
-def _client(shape: InventoryInput) -> Client:
+def _client(shape: InventoryInput, folder: Path) -> Client:
     return Client(
         client=shape.client,
         name=shape.name or shape.client,
@@ -236,6 +250,7 @@ def _client(shape: InventoryInput) -> Client:
             )
             for name, each in shape.sites.items()
         },
+        winrm=_winrm(shape.winrm, folder),
         endpoints={
             name: _endpoint(shape.client, name, each, shape.defaults)
             for name, each in shape.endpoints.items()
@@ -250,6 +265,17 @@ def _agreement(shape: AgreementInput | None) -> Agreement | None:
     return Agreement(id=shape.id, allows=tuple(allows), approvers=tuple(approvers))
 
 
+def _winrm(shape: WinrmInput, folder: Path) -> Winrm:
+    """Return the way to Windows endpoints; a relative path starts at the inventory file's folder.
+
+    `~` stays: whose home that is is for the machine to say on which the plan is executed.
+    """
+    ca = shape.ca
+    if ca is not None and not ca.startswith("~"):
+        ca = os.path.normpath(folder / ca)
+    return Winrm(ca=ca, proxy=shape.proxy)
+
+
 def _credential(name: str, shape: CredentialInput) -> Credential:
     return Credential(
         name=name,
@@ -260,6 +286,7 @@ def _credential(name: str, shape: CredentialInput) -> Credential:
         certificate=shape.certificate,
         agent=shape.agent,
         sudo=shape.sudo,
+        auth=shape.auth,
     )
 
 
@@ -268,11 +295,10 @@ def _endpoint(client: str, name: str, shape: EndpointInput, defaults: DefaultsIn
     given = shape.model_fields_set
     values = {
         key: getattr(shape if key in given else defaults, key)
-        for key in ("credential", "site", "become", "port")
+        for key in ("credential", "site", "become", "port", "scheme")
     }
     system = _system(shape, defaults)
-    if system == "windows":
-        values["become"] = None
+    values["become" if system == "windows" else "scheme"] = None
     return Endpoint(
         client=client,
         name=name,

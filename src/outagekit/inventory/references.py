@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from outagekit.inventory.address import LARGEST_PORT, canonical
 from outagekit.inventory.input import NAME_HINT, NAME_PATTERN
+from outagekit.inventory.logins import jump_problems, login_problems
 from outagekit.inventory.selector import KEYWORDS
 from outagekit.source import shown
 from outagekit.text import closest, fold_list
@@ -37,12 +38,14 @@ def reference_problems(document: Document) -> Iterator[Problem]:
         if isinstance(value, dict):
             place = ("sites", name, "jump_credential")
             yield from _undeclared(document, place, value.get(place[-1]), "credentials")
+            yield from jump_problems(document, name, value)
     defaults = _mapping(root.get("defaults"))
     for name, value in _mapping(root.get("endpoints")).items():
         if isinstance(value, dict):
             yield from _dangling(document, ("endpoints", name))
             yield from _system_problems(document, name, value, defaults)
             yield from _port_problems(document, name, value)
+            yield from login_problems(document, name, {**defaults, **value})
     yield from _shared_addresses(document, root)
 
 
@@ -119,13 +122,18 @@ def _system_problems(
     document: Document, name: str, value: dict[str, Any], defaults: dict[str, Any]
 ) -> Iterator[Problem]:
     place = ("endpoints", name)
-    if value.get("os", defaults.get("os")) is None and not document.node((*place, "os")).broken:
+    system = value.get("os", defaults.get("os"))
+    if system is None and not document.node((*place, "os")).broken:
         message = f"`os` of {shown(name)} is missing"
         yield document.problem(place, message, "linux, macos or windows, here or in defaults")
-    if value.get("become") is not None and value.get("os", defaults.get("os")) == "windows":
+    if value.get("become") is not None and system == "windows":
         message = "`become` is for linux and macos only"
         hint = "on Windows the login itself is an administrator or not"
         yield document.problem((*place, "become"), message, hint, key=True)
+    if value.get("scheme") is not None and system in ("linux", "macos"):
+        message = "`scheme` is for windows only"
+        hint = f"{system} is reached by SSH, which has no other way"
+        yield document.problem((*place, "scheme"), message, hint, key=True)
 
 
 def _port_problems(document: Document, name: str, value: dict[str, Any]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outagekit.errors import Problem
-    from outagekit.source import Document
+    from outagekit.source import Document, Location
 
 _PLACES: Final = (("targets",), ("rollout", "first"), ("rollout", "apart"))
 
@@ -34,7 +34,9 @@ def check_targets(path: Path) -> tuple[Problem, ...]:
 
 
 def _problems(document: Document) -> Iterator[Problem]:
-    for place in _PLACES:
+    rungs = _value_at(document, ("hands_on",))
+    number = len(rungs) if isinstance(rungs, list) else 0
+    for place in (*_PLACES, *(("hands_on", index, "for") for index in range(number))):
         text = _value_at(document, place)
         if not isinstance(text, str):
             continue
@@ -45,8 +47,11 @@ def _problems(document: Document) -> Iterator[Problem]:
             yield document.problem(place, message, error.advice, offset=error.column - 1)
 
 
-def _value_at(document: Document, place: tuple[str, ...]) -> object:
+def _value_at(document: Document, place: Location) -> object:
     value = document.root.value
     for key in place:
-        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, list) and isinstance(key, int):
+            value = value[key]
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from outagekit.events import StepId
 
 Ending = Literal["exit", "hang", "reset"]
+How = Literal["end", "exit", "error"]
 
 SYNTAX_ERROR: Final = 2
 UNUSABLE_DRILL: Final = 70
@@ -27,6 +28,8 @@ class Answer:
     """Set: the machine goes down after this answer, for so long, and comes up with a new boot."""
     until_down_s: float = 0.0
     """How long it still is up after the answer."""
+    how: How | None = None
+    """How PowerShell came to its end, where that does not follow from the exit code."""
 
 
 @dataclass(frozen=True, slots=True)

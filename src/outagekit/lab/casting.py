@@ -5,12 +5,12 @@ Pure: nothing here opens a socket or reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from outagekit.errors import InvalidInput, OutagekitError, UsageError
-from outagekit.events import EndpointId, FailureKind
+from outagekit.events import EndpointId, FailureKind, OperatingSystem
 from outagekit.lab.chance import unit
 from outagekit.lab.faults import Fault, draw_faults
 from outagekit.lab.machine import Machine, Pace, cure_of
@@ -52,12 +52,14 @@ class Cast:
 @dataclass(frozen=True, slots=True)
 class _Casting:
     playbook: Playbook
+    systems: Mapping[EndpointId, OperatingSystem]
     seed: int
     params: Mapping[str, Any]
     pace: Pace
 
     def machine(self, endpoint: EndpointId) -> Machine:
-        return Machine(endpoint, self.playbook, seed=self.seed, pace=self.pace)
+        system = self.systems[endpoint]
+        return Machine(endpoint, self.playbook, system=system, seed=self.seed, pace=self.pace)
 
     def truth(self, endpoint: EndpointId, *, lies: bool = False) -> Truth:
         twin = self.machine(endpoint)
@@ -70,14 +72,14 @@ class _Casting:
 
 def cast(
     playbook: Playbook,
-    endpoints: Iterable[EndpointId],
+    systems: Mapping[EndpointId, OperatingSystem],
     *,
     seed: int,
     faults: Mapping[Fault, float] | None,
     params: Mapping[str, Any],
     pace: Pace,
 ) -> Cast:
-    """Return machine and case of every endpoint.
+    """Return machine and case of every endpoint, each with its system.
 
     `faults` are shares from 0 to 1; None: `default_shares`. A `hang` or `reset` strikes at the
     first command, or, for about half of the machines that call for a change, right after the
@@ -85,8 +87,8 @@ def cast(
     Raises `UsageError` for `lie` with a playbook that has no lie to find, or `bootloop` with one
     that changes nothing, and `InvalidInput` for a drill block that cannot be evaluated.
     """
-    names = tuple(endpoints)
-    casting = _Casting(playbook, seed, params, pace)
+    names = tuple(systems)
+    casting = _Casting(playbook, systems, seed, params, pace)
     try:
         truths = {name: casting.truth(name) for name in names}
         liars = [name for name in names if truths[name].needs and casting.can_lie(name)]

@@ -1,4 +1,4 @@
-"""The files of a simulated machine: an in-memory file system with POSIX paths.
+"""The files of a simulated machine: an in-memory file system, as POSIX or as Windows names files.
 
 Pure: it touches no file of this machine and reads no clock. What an operation of a real file
 system would refuse is a `FileError` with the same errno.
@@ -7,10 +7,14 @@ system would refuse is a `FileError` with the same errno.
 from __future__ import annotations
 
 import errno
+import ntpath
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+from typing_extensions import override
 
 HOME: Final = "/root"
 EPOCH_S: Final = 1_767_225_600
@@ -18,6 +22,26 @@ EPOCH_S: Final = 1_767_225_600
 MOST_BYTES: Final = 64 * 1024 * 1024
 """How much one file may hold: the machine's memory is this process's memory."""
 
+WINDOWS_HOME: Final = "C:\\Users\\drill"
+VARIABLES: Final = {
+    "programdata": "C:\\ProgramData",
+    "programfiles": "C:\\Program Files",
+    "public": "C:\\Users\\Public",
+    "systemdrive": "C:",
+    "systemroot": "C:\\Windows",
+    "temp": "C:\\Users\\drill\\AppData\\Local\\Temp",
+    "tmp": "C:\\Users\\drill\\AppData\\Local\\Temp",
+    "userprofile": WINDOWS_HOME,
+    "windir": "C:\\Windows",
+}
+"""What paths on a simulated Windows machine may begin with, as `%name%` or `$env:name`."""
+
+_VARIABLE: Final = re.compile(r"%(\w+)%|\$env:(\w+)", re.IGNORECASE)
+_WINDOWS_FOLDERS: Final = (
+    "C:\\Windows\\System32\\drivers",
+    "C:\\Windows\\Logs",
+    *VARIABLES.values(),
+)
 _FOLDERS: Final = ("/", "/etc", "/opt", "/root", "/srv", "/tmp", "/usr/local/bin", "/var/log")  # noqa: S108
 
 
@@ -42,27 +66,39 @@ class Files:
     def __init__(self, folders: Iterable[str] = ()) -> None:
         self._files: dict[str, File] = {}
         self._folders: set[str] = set()
-        for folder in (*_FOLDERS, *folders):
-            self._add_folders(absolute(folder))
+        for folder in (*self._there_before(), *folders):
+            self._add_folders(self._absolute(folder))
+
+    def _absolute(self, path: str) -> str:
+        return absolute(path)
+
+    def _above(self, path: str) -> str:
+        return posixpath.dirname(path)
+
+    def _name(self, path: str) -> str:
+        return posixpath.basename(path)
+
+    def _there_before(self) -> Iterable[str]:
+        return _FOLDERS
 
     def _add_folders(self, folder: str) -> None:
         while folder not in self._folders:
             self._folders.add(folder)
-            folder = posixpath.dirname(folder)
+            folder = self._above(folder)
 
     def add(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         """Put a file there with all its folders, as it was before anybody came."""
-        path = absolute(path)
-        self._add_folders(posixpath.dirname(path))
+        path = self._absolute(path)
+        self._add_folders(self._above(path))
         self._files[path] = File(bytearray(content), mode)
 
     def is_folder(self, path: str) -> bool:
         """Say whether a folder is there."""
-        return absolute(path) in self._folders
+        return self._absolute(path) in self._folders
 
     def file(self, path: str) -> File:
         """Return the file. Raises `FileError` ENOENT, or EISDIR for a folder."""
-        path = absolute(path)
+        path = self._absolute(path)
         if path in self._folders:
             raise FileError(errno.EISDIR)
         found = self._files.get(path)
@@ -72,24 +108,24 @@ class Files:
 
     def create(self, path: str, *, exclusive: bool = False) -> File:
         """Return the file, made empty if there was none. Raises `FileError` without a folder."""
-        path = absolute(path)
+        path = self._absolute(path)
         if path in self._files and exclusive:
             raise FileError(errno.EEXIST)
         if path not in self._files:
             if path in self._folders:
                 raise FileError(errno.EISDIR)
-            if posixpath.dirname(path) not in self._folders:
+            if self._above(path) not in self._folders:
                 raise FileError(errno.ENOENT)
             self._files[path] = File()
         return self._files[path]
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """Give a file another path; `replace` as POSIX does. Raises `FileError`."""
-        old, new = absolute(old), absolute(new)
+        old, new = self._absolute(old), self._absolute(new)
         moved = self.file(old)
         if new in self._folders or (new in self._files and not replace):
             raise FileError(errno.EEXIST)
-        if posixpath.dirname(new) not in self._folders:
+        if self._above(new) not in self._folders:
             raise FileError(errno.ENOENT)
         del self._files[old]
         self._files[new] = moved
@@ -97,33 +133,64 @@ class Files:
     def remove(self, path: str) -> None:
         """Delete a file. Raises `FileError`."""
         self.file(path)
-        del self._files[absolute(path)]
+        del self._files[self._absolute(path)]
 
     def make_folder(self, path: str) -> None:
         """Make a folder in an existing one. Raises `FileError`."""
-        path = absolute(path)
+        path = self._absolute(path)
         if path in self._folders or path in self._files:
             raise FileError(errno.EEXIST)
-        if posixpath.dirname(path) not in self._folders:
+        if self._above(path) not in self._folders:
             raise FileError(errno.ENOENT)
         self._folders.add(path)
 
     def remove_folder(self, path: str) -> None:
         """Delete an empty folder. Raises `FileError`."""
-        path = absolute(path)
+        path = self._absolute(path)
         if path not in self._folders:
             raise FileError(errno.ENOENT)
-        if path == "/" or self.names(path):
+        if path == self._above(path) or self.names(path):
             raise FileError(errno.ENOTEMPTY)
         self._folders.remove(path)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted. Raises `FileError` if it is none."""
-        folder = absolute(folder)
+        folder = self._absolute(folder)
         if folder not in self._folders:
             raise FileError(errno.ENOTDIR if folder in self._files else errno.ENOENT)
-        inside = (path for path in (*self._files, *self._folders) if path != "/")
-        return sorted(posixpath.basename(p) for p in inside if posixpath.dirname(p) == folder)
+        inside = (p for p in (*self._files, *self._folders) if p != self._above(p))
+        return sorted(re.split(r"[\\\\/]", p)[-1] for p in inside if self._above(p) == folder)
+
+
+class WindowsFiles(Files):
+    """The same with drives and backslashes. Names come back in lower case: any case is as good."""
+
+    @override
+    def _absolute(self, path: str) -> str:
+        return windows_absolute(path)
+
+    @override
+    def _above(self, path: str) -> str:
+        return ntpath.dirname(path)
+
+    @override
+    def _name(self, path: str) -> str:
+        return ntpath.basename(path)
+
+    @override
+    def _there_before(self) -> Iterable[str]:
+        return _WINDOWS_FOLDERS
+
+
+def windows_absolute(path: str) -> str:
+    """Return a Windows path in lower case without `.`, `..`, variables and slashes."""
+
+    def known(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        return VARIABLES.get(name.casefold(), name)
+
+    whole = ntpath.normpath(ntpath.join(WINDOWS_HOME, _VARIABLE.sub(known, path)))
+    return whole.lower()
 
 
 def absolute(path: str) -> str:

@@ -1,8 +1,10 @@
 """A fleet of simulated endpoints for one playbook: machines, servers, inventory and trust.
 
-It opens sockets on loopback only, resolves no secret, and writes into one folder: the key that
-logs in, the host keys and machine ids the endpoints are trusted by, and `received.jsonl`, the
-machines' own record of every command that reached them. Use:
+Linux machines are behind SSH, Windows ones behind WinRM: half of them with https and a certificate
+that is trusted by its pin, half with http, sealed. It opens sockets on loopback only, resolves no
+secret, and writes into one folder: the key and the password that log in, the host keys,
+certificates and machine ids the endpoints are trusted by, and `received.jsonl`, the machines' own
+record of every command that reached them. Use:
 
     with Fleet.start(playbook, endpoints=40, seed=1, folder=folder) as fleet:
         ...  # run a plan over fleet.inventory, trusting fleet.trust_folder
@@ -21,23 +23,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, get_args
 
+from outagekit.credentials import SecretRef
 from outagekit.errors import InvalidInput, NotYet, Problem, UsageError
 from outagekit.events import Allow, EndpointId
 from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Inventory, Site
 from outagekit.lab.casting import Cast, cast, sample_params
+from outagekit.lab.entrances import CREDENTIAL, Entrance, Entrances
 from outagekit.lab.faults import Fault
 from outagekit.lab.journal import RECEIVED, Journal
-from outagekit.lab.keys import new_key, new_key_file
 from outagekit.lab.listening import LOOPBACK
 from outagekit.lab.machine import Machine, Pace
 from outagekit.lab.population import Place, places_for
 from outagekit.lab.ports import accept_only, http
 from outagekit.lab.score import Case
-from outagekit.lab.ssh_server import LOGIN, LoopbackServer
+from outagekit.lab.ssh_server import LoopbackServer
 from outagekit.playbook.model import Playbook, Step, WaitHttp, WaitTcp
 from outagekit.text import visible_line
 
-CREDENTIAL: Final = "drill"
+__all__ = ["CREDENTIAL", "Fleet"]
 
 _OPEN_FILES: Final = 8192
 _PRIVATE_FOLDER: Final = 0o700
@@ -62,6 +65,7 @@ class Fleet:
         self.trust_folder = folder / "trust"
         self.inventory = Inventory()
         self._server = LoopbackServer()
+        self._entrances: Entrances | None = None
         self._journal: Journal | None = None
 
     @classmethod
@@ -86,8 +90,9 @@ class Fleet:
         _refuse_what_is_not_simulated(playbook)
         places = {EndpointId(f"{p.client}/{p.name}"): p for p in places_for(playbook, endpoints)}
         values = sample_params(playbook, params or {})
+        systems = {identity: place.os for identity, place in places.items()}
         players = cast(
-            playbook, places, seed=seed, faults=faults, params=values, pace=pace or Pace()
+            playbook, systems, seed=seed, faults=faults, params=values, pace=pace or Pace()
         )
         _refuse_full(folder)
         _allow_open_files()
@@ -106,6 +111,10 @@ class Fleet:
     def chosen(self, endpoints: Iterable[Endpoint]) -> dict[EndpointId, Case]:
         """Return the cases of the endpoints a plan has chosen, for the score."""
         return {endpoint.id: self.cases[endpoint.id] for endpoint in endpoints}
+
+    def password_of(self, reference: SecretRef) -> str | None:
+        """Return the password that a reference of this fleet's inventory means; None: no other."""
+        return self._entrances.passwords.get(reference) if self._entrances is not None else None
 
     def close(self) -> None:
         """End every connection and free every port. Never raises; again is allowed."""
@@ -131,36 +140,35 @@ class Fleet:
         self._journal = journal = Journal(self.folder / RECEIVED)
         for identity, machine in self.machines.items():
             machine.on_received = partial(journal.write, identity)
-        key_file = self.folder / "drill_key"
-        login_key = new_key_file(key_file)
+        entrances = self._entrances = Entrances(self.folder, self._server)
         endpoints: list[Endpoint] = []
         trusted: dict[str, list[str]] = {}
         pins: dict[str, dict[str, str]] = {}
         for identity, place in places.items():
-            host_key = new_key()
-            port = self._server.add_machine(self.machines[identity], host_key, login_key)
-            line = f"[{LOOPBACK}]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
-            trusted.setdefault(place.client, []).append(line)
+            entrance = entrances.add(self.machines[identity])
+            trusted.setdefault(place.client, []).append(entrance.trusted)
             pins.setdefault(place.client, {})[place.name] = self.machines[identity].machine_id
-            endpoints.append(self._endpoint(place, port))
+            endpoints.append(self._endpoint(place, entrance))
         for client, lines in trusted.items():
             folder = self.trust_folder / client
             folder.mkdir(mode=_PRIVATE_FOLDER, parents=True)
-            (folder / "known_hosts").write_text("".join(lines), "ascii", newline="\n")
+            known = "".join(f"{line}\n" for line in lines if line)
+            (folder / "known_hosts").write_text(known, "ascii", newline="\n")
             # Pinned beforehand: a run that is over must not write into a folder that is removed.
             (folder / "machines.json").write_text(json.dumps(pins[client]), "ascii")
-        self.inventory = _inventory(endpoints, key_file)
+        self.inventory = _inventory(endpoints, entrances.credentials)
         self._server.start()
 
-    def _endpoint(self, place: Place, port: int) -> Endpoint:
+    def _endpoint(self, place: Place, entrance: Entrance) -> Endpoint:
         machine = self.machines[EndpointId(f"{place.client}/{place.name}")]
         return Endpoint(
             client=place.client,
             name=place.name,
             address=LOOPBACK,
             os=place.os,
-            port=port,
-            credential=CREDENTIAL,
+            port=entrance.port,
+            scheme=entrance.scheme,
+            credential=entrance.credential,
             site=place.site,
             tags=place.tags,
             ports=self._further_ports(machine),
@@ -194,8 +202,7 @@ def _status(machine: Machine, step: Step, action: WaitHttp) -> Callable[[], int]
     return status
 
 
-def _inventory(endpoints: Iterable[Endpoint], key_file: Path) -> Inventory:
-    credential = Credential(name=CREDENTIAL, user=LOGIN, key=str(key_file))
+def _inventory(endpoints: Iterable[Endpoint], credentials: Mapping[str, Credential]) -> Inventory:
     by_client: dict[str, list[Endpoint]] = {}
     for endpoint in endpoints:
         by_client.setdefault(endpoint.client, []).append(endpoint)
@@ -204,7 +211,11 @@ def _inventory(endpoints: Iterable[Endpoint], key_file: Path) -> Inventory:
             client=name,
             name=f"{name.capitalize()} (simulated)",
             agreement=Agreement(id=f"drill-{name}", allows=get_args(Allow)),
-            credentials={CREDENTIAL: credential},
+            credentials={
+                each: credential
+                for each, credential in credentials.items()
+                if any(e.credential == each for e in own)
+            },
             sites={e.site: Site(name=e.site) for e in own if e.site},
             endpoints={e.name: e for e in own},
         )

@@ -7,14 +7,11 @@ before still had in hand is never executed afterwards.
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final, Protocol
 
-import paramiko
-
-from outagekit.lab.listening import Door, Listener, linger_away
+from outagekit.lab.listening import Door, Listener
 from outagekit.lab.machine import Machine
 
 _AGAIN_S: Final = 0.1
@@ -24,6 +21,23 @@ class GoneError(EOFError):
     """The machine went down since the connection was made."""
 
 
+class Connection(Protocol):
+    """A client's connection to a machine, of whatever protocol. Any thread may call."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is anything left to break."""
+        ...
+
+    def reset(self) -> None:
+        """Break it with a TCP reset, not with an orderly end. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """End it at once. Never raises."""
+        ...
+
+
 class Host:
     """What all connections to one simulated machine share.
 
@@ -31,17 +45,8 @@ class Host:
     power, so that no connection is accepted half way.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        listener: Listener,
-        *,
-        key: paramiko.PKey,
-        login_key: paramiko.PKey,
-    ) -> None:
+    def __init__(self, machine: Machine, listener: Listener) -> None:
         self.machine = machine
-        self.key = key
-        self.login_key = login_key
         self.closing = listener.closing
         self.lock = threading.RLock()
         self.doors: list[Door] = []
@@ -49,7 +54,7 @@ class Host:
         self._listener = listener
         self._spells = machine.spells()
         self._boots = False
-        self._transports: set[paramiko.Transport] = set()
+        self._connections: set[Connection] = set()
 
     @property
     def life(self) -> int:
@@ -64,16 +69,32 @@ class Host:
                 raise GoneError
             yield self.machine
 
+    @contextlib.contextmanager
+    def turn_of_boot(self, boot_id: str) -> Iterator[Machine]:
+        """Hold the machine for what outlives a connection, but no restart.
+
+        Raises `GoneError` if the machine has restarted since that boot, or is about to: a line
+        that merely is down ends no process.
+        """
+        with self.lock:
+            restarts = not self.is_up and self._boots
+            if restarts or self.machine.boot_id != boot_id:
+                raise GoneError
+            yield self.machine
+
     def begin(self) -> None:
         """Open the ports, and begin the machine's timetable. Raises `OSError`."""
         for door in self.doors:
             door.open()
         self._follow_timetable()
 
-    def keep(self, transport: paramiko.Transport) -> None:
-        """Remember a connection, to reset it when the machine goes down."""
-        self._transports = {known for known in self._transports if known.is_alive()}
-        self._transports.add(transport)
+    def keep(self, connection: Connection) -> None:
+        """Remember a connection, to reset it when the machine goes down.
+
+        Called by the listener's thread.
+        """
+        self._connections = {known for known in self._connections if known.is_alive}
+        self._connections.add(connection)
 
     def restart(self, after_s: float, down_s: float) -> None:
         """Go down after a time, and come up with another boot; any thread may ask."""
@@ -81,11 +102,8 @@ class Host:
 
     def close(self) -> None:
         """End every connection. Never raises."""
-        for transport in list(self._transports):
-            with contextlib.suppress(OSError):
-                transport.sock.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                transport.close()
+        for connection in list(self._connections):
+            connection.close()
 
     def _follow_timetable(self) -> None:
         spell = next(self._spells, None)
@@ -115,9 +133,9 @@ class Host:
             self.machine.went_down()
         for door in self.doors:
             door.shut()
-        for transport in self._transports:
-            reset(transport)
-        self._transports.clear()
+        for connection in self._connections:
+            connection.reset()
+        self._connections.clear()
         self._listener.at(down_s, self._come_up)
 
     def _come_up(self) -> None:
@@ -131,12 +149,3 @@ class Host:
             self.is_up = True
             self.machine.came_up(boots=self._boots)
         self._follow_timetable()
-
-
-def reset(transport: paramiko.Transport) -> None:
-    """Break a connection with a TCP reset, not with an orderly end."""
-    connection = cast("socket.socket", transport.sock)
-    with contextlib.suppress(OSError):
-        linger_away(connection)
-        # The connection's own thread wakes up from reading and closes the socket.
-        connection.shutdown(socket.SHUT_RD)

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from outagekit.errors import OutagekitError
-from outagekit.events import EndpointId, StepId
-from outagekit.lab.answers import SYNTAX_ERROR, UNUSABLE_DRILL, Answer, Ending, Received
-from outagekit.lab.chance import token, unit
+from outagekit.events import EndpointId, OperatingSystem, StepId
+from outagekit.lab.answers import UNUSABLE_DRILL, Answer, Ending, Received
+from outagekit.lab.chance import unit
 from outagekit.lab.detached import DetachedScripts
 from outagekit.lab.facts import draw_state, worth
 from outagekit.lab.faults import Fault
 from outagekit.lab.files import Files
 from outagekit.lab.power import Spell, flapping, looping
-from outagekit.lab.script import holds, is_whole, values_in
+from outagekit.lab.shell import Myself
+from outagekit.lab.shells import shell_of
 from outagekit.playbook.expressions import evaluate, render
 from outagekit.playbook.model import (
     DrillStep,
@@ -41,7 +42,6 @@ from outagekit.playbook.model import (
     WaitHttp,
     WaitScript,
 )
-from outagekit.transports.posix.detached import script_in
 
 IDENTITY: Final = "identity"
 _SCRIPT: Final = "script"
@@ -60,6 +60,7 @@ _SAMPLES: Final[Mapping[ValueType, Any]] = {
     "list": [],
 }
 
+_SECOND_NS: Final = 1_000_000_000
 REBOOT_S: Final = 20.0
 """How long a machine is down when it restarts, unless its drill says `takes_s`."""
 _UNTIL_DOWN_S: Final = 2.0
@@ -97,14 +98,17 @@ class Machine:
         endpoint: EndpointId,
         playbook: Playbook,
         *,
+        system: OperatingSystem = "linux",
         seed: int = 0,
         pace: Pace | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         drill = playbook.drill
         self.endpoint = endpoint
-        self.machine_id = token(seed, "machine-id", endpoint)
-        self.boot_id = token(seed, "boot-id", endpoint)
+        self.system = system
+        self.shell = shell_of(system)
+        self.machine_id = self.shell.machine_id(seed, endpoint)
+        self.boot_id = self.shell.boot_id(seed, endpoint, 0)
         self.downs = 0
         self.is_cured = False
         self.cure = cure_of(playbook)
@@ -118,6 +122,7 @@ class Machine:
         self.restarting = frozenset(
             step.id for step in playbook.steps if isinstance(step.action, Reboot)
         )
+        self.success = {step.id: frozenset(step.success) for step in playbook.steps}
         self.repeatable = frozenset(s.id for s in playbook.steps if s.on_doubt == "rerun")
         self._steps: dict[str, Step] = {step.id: step for step in playbook.steps}
         self._answers = drill.steps if drill else {}
@@ -135,7 +140,7 @@ class Machine:
         self.files = self._make_files()
 
     def _make_files(self) -> Files:
-        files = Files()
+        files = self.shell.files()
         for step in self._steps.values():
             if isinstance(step.action, Push):
                 # The folder must be there before; the file must not.
@@ -156,10 +161,11 @@ class Machine:
     def answer(self, step: str, part: str, script: bytes, *, detached: str = "") -> Answer:
         """Return the answer to one command, whatever was sent. Never raises.
 
-        A cut script is a syntax error (exit code 2) and runs nothing. A step the playbook does
-        not have succeeds and says that nothing was run. A drill block that cannot be evaluated
-        over this machine's state is exit code 70. `detached` names the folder of a script that
-        goes on without its connection: started once, asked for with `collect`, gone by `release`.
+        A cut script runs nothing: a syntax error, exit code 2, of a POSIX shell. A step the
+        playbook does not have succeeds and says that nothing was run. A drill block that cannot
+        be evaluated over this machine's state is exit code 70. `detached` names the folder of a
+        script that goes on without its connection: started once, asked for with `collect`, gone
+        by `release`.
         """
         name = StepId(step)
         digest = hashlib.sha256(script).hexdigest()
@@ -176,10 +182,9 @@ class Machine:
     ) -> tuple[Answer, bool]:
         """Return the answer, and whether anything of the command was executed."""
         if part == IDENTITY:
-            return self._paced(Answer(stdout=self._identity(script))), True
-        if not is_whole(script):
-            error = "sh: Syntax error: end of file unexpected\n"
-            return Answer(SYNTAX_ERROR, stderr=error), False
+            return self._paced(self.shell.identity(script, self._myself)), True
+        if not self.shell.is_whole(script):
+            return self.shell.cut, False
         ending = self.strike()
         if ending is not None:
             return Answer(ending=ending), False
@@ -190,7 +195,8 @@ class Machine:
             return self._paced(Answer(stdout=f"lab: simulated, {name} was not run\n")), False
         if part in _DETACHED or self._detached.has(detached):
             return self._told(part, script, detached), False
-        answer = self._respond(known, part, script_in(script) if detached else script)
+        inner = self.shell.started_in(script) if detached else script
+        answer = self._respond(known, part, inner)
         ending = self.strike(after=known) if part in _ACTIONS else None
         return (Answer(ending=ending) if ending else self._paced(answer)), True
 
@@ -210,6 +216,11 @@ class Machine:
         """Record a command that reached the machine, which went down before it was executed."""
         digest = hashlib.sha256(script).hexdigest()
         self._record(StepId(step), part, digest, ran=False, exit_code=None)
+
+    @property
+    def up_s(self) -> float:
+        """How long the machine is up since it was started last, in seconds."""
+        return (self._clock() - self._booted_ns) / _SECOND_NS
 
     def before_s(self, step: str, part: str) -> float:
         """Return how long the machine hesitates before it executes a command.
@@ -236,7 +247,7 @@ class Machine:
         """Hear that it can be reached again; with `boots` it was restarted meanwhile."""
         if boots:
             self._boots += 1
-            self.boot_id = token(self._seed, "boot-id", self.endpoint, str(self._boots))
+            self.boot_id = self.shell.boot_id(self._seed, self.endpoint, self._boots)
             # A machine has been up for a while when it can be reached.
             self._booted_ns = self._down_ns
             self._detached.crash()
@@ -286,11 +297,11 @@ class Machine:
         drill = self.drill(step)
         if isinstance(step.action, WaitScript | WaitHttp) and drill.check:
             return Answer(0 if self.verdict(step, "check", values) else 1)
-        goals = self._goals(step, values) if drill.exit_code == 0 else {}
+        done = drill.exit_code in step.success
+        goals = self._goals(step, values) if done else {}
         names = {**self._names(values), **goals}
         stdout = render(drill.stdout, names) if drill.stdout else _sample(step)
         stderr = render(drill.stderr, names) if drill.stderr else ""
-        done = drill.exit_code == 0
         if done:
             self._apply(goals, step)
         if isinstance(step.action, Reboot):
@@ -300,12 +311,13 @@ class Machine:
         return Answer(drill.exit_code, stdout, stderr, drill.takes_s / self._pace.speed)
 
     def _respond(self, step: Step, part: str, script: bytes) -> Answer:
-        values = values_in(script)
+        values, holds = self.shell.values_in(script), self.shell.holds
         # A run that takes an earlier one back sends a step's undo as its action.
         is_undo = holds(script, step.undo) and not holds(script, _script_of(step))
         try:
             if part in _VERDICTS:
-                return Answer(0 if self.verdict(step, part, values) else 1)
+                is_so = self.verdict(step, part, values)
+                return self.shell.verdict(script, is_so=is_so)
             if part == _UNDO or (part == _SCRIPT and is_undo):
                 self.state.update(self._before.pop(step.id, {}))
                 self._done.discard(step.id)
@@ -336,13 +348,10 @@ class Machine:
         """Return what the playbook's drill block says about a step; empty if it says nothing."""
         return self._answers.get(step.id) or DrillStep()
 
-    def _identity(self, script: bytes) -> str:
-        lines = [f"machine-id={self.machine_id}", f"boot-id={self.boot_id}"]
-        if b"uptime" in script:
-            lines.append(f"uptime-s={(self._clock() - self._booted_ns) / 1_000_000_000:.2f}")
-        if b"uid=" in script:
-            lines.append("uid=0")
-        return "".join(f"{line}\n" for line in lines)
+    @property
+    def _myself(self) -> Myself:
+        name = self.endpoint.partition("/")[2]
+        return Myself(self.machine_id, self.boot_id, self.up_s, name)
 
     @property
     def _dawdle_s(self) -> float:

@@ -5,6 +5,8 @@ nobody rehearses nothing:
 
 - every tag that `targets` asks for stands on every endpoint; a tag it excludes on none;
 - a site it asks for is where every endpoint stands;
+- the systems are Linux and Windows, about half each, as far as it wants them and has scripts for
+  them; macOS only where nothing else will do;
 - a name it asks for with a `*` or `?` is what the endpoints are called like;
 - a tag that only `rollout` speaks of (`first`, `apart`) stands on each client's first endpoint.
 """
@@ -16,17 +18,41 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
-from outagekit.errors import NotYet, Problem, UsageError
+from outagekit.errors import InvalidInput, Problem, UsageError
 from outagekit.events import OperatingSystem
-from outagekit.inventory.selector import AllOf, AnyOf, Everything, Expression, Not, Word, parse
-from outagekit.playbook.model import Playbook, RunScript, Script, Step, WaitScript
+from outagekit.inventory.model import Endpoint
+from outagekit.inventory.select import matches
+from outagekit.inventory.selector import (
+    AllOf,
+    AnyOf,
+    Everything,
+    Expression,
+    Not,
+    Word,
+    parse,
+    parse_targets,
+)
+from outagekit.playbook.model import (
+    Fetch,
+    Playbook,
+    Push,
+    RunScript,
+    Script,
+    Step,
+    WaitScript,
+)
 
 CLIENTS: Final = ("acme", "borealis", "corvus")
 SITES: Final = ("north", "south")
 MOST_ENDPOINTS: Final = 500
 """What one process carries with the usual limit of open files on every system."""
+
+_MIXED: Final[tuple[OperatingSystem, ...]] = ("linux", "windows")
+_NAMES: Final = {"linux": "srv-*", "macos": "srv-*", "windows": "win-*"}
+"""How endpoints are called where the playbook does not mind."""
+_DRIVE: Final = re.compile(r"[A-Za-z]:|\\\\|%|\$env:")
 
 _GLOB: Final = re.compile(r"[*?]|\[[^]]*\]")
 
@@ -47,29 +73,34 @@ class _Wishes:
     tags: tuple[str, ...]
     sites: tuple[str, ...]
     pattern: str
-    systems: frozenset[str]
+    """Empty: any name will do."""
 
 
 def places_for(playbook: Playbook, endpoints: int) -> tuple[Place, ...]:
-    """Return the endpoints of a drill, spread evenly over clients and their sites.
+    """Return the endpoints of a drill, spread evenly over clients, their sites and systems.
 
-    Raises `UsageError` for a number out of bounds, and `NotYet` for a playbook whose targets or
-    scripts are for Windows only, which this version cannot simulate.
+    Raises `UsageError` for a number out of bounds, and `InvalidInput` for a playbook that no
+    system could run which its targets want.
     """
     if not 1 <= endpoints <= MOST_ENDPOINTS:
         message = f"a drill has from 1 to {MOST_ENDPOINTS} endpoints, not {endpoints}"
         raise UsageError(message)
     wishes = _wishes_of(playbook)
-    system = _system_of(playbook, wishes)
+    systems = _systems_of(playbook, wishes)
     rare = _rollout_tags(playbook)
-    return tuple(_place(number, wishes, system, rare) for number in range(endpoints))
+    return tuple(_place(number, wishes, systems, rare) for number in range(endpoints))
 
 
-def _place(number: int, wishes: _Wishes, system: OperatingSystem, rare: tuple[str, ...]) -> Place:
+def _place(
+    number: int, wishes: _Wishes, systems: tuple[OperatingSystem, ...], rare: tuple[str, ...]
+) -> Place:
     client = CLIENTS[number % len(CLIENTS)]
     own = number // len(CLIENTS)
+    # Counted so that every site of every client gets every system.
+    system = systems[(number + own // len(wishes.sites)) % len(systems)]
     tags = (*wishes.tags, *rare) if own == 0 else wishes.tags
-    name = _GLOB.sub(f"{own + 1:03d}", wishes.pattern, count=1)
+    pattern = wishes.pattern or _NAMES[system]
+    name = _GLOB.sub(f"{own + 1:03d}", pattern, count=1)
     return Place(
         client=client,
         name=_GLOB.sub("0", name),
@@ -86,8 +117,7 @@ def _wishes_of(playbook: Playbook) -> _Wishes:
     return _Wishes(
         tags=tuple(_plain(w.value) for w in words if w.key == "tag"),
         sites=sites or SITES,
-        pattern=patterns[0] if patterns else "srv-*",
-        systems=frozenset(w.value for w in words if w.key == "os"),
+        pattern=patterns[0] if patterns else "",
     )
 
 
@@ -114,17 +144,37 @@ def _plain(value: str) -> str:
     return _GLOB.sub("1", value)
 
 
-def _system_of(playbook: Playbook, wishes: _Wishes) -> OperatingSystem:
-    """Return the system every endpoint has: linux, or macos where only that is asked for."""
-    system: OperatingSystem = "linux"
-    if wishes.systems and "linux" not in wishes.systems:
-        if "macos" not in wishes.systems:
-            raise _windows_only(playbook, 0, "its targets are Windows machines")
-        system = "macos"
-    for step in playbook.steps:
-        if any(script.for_os(system) is None for script in _scripts(step)):
-            raise _windows_only(playbook, step.line, f"step {step.id} has no script for {system}")
-    return system
+def _systems_of(playbook: Playbook, wishes: _Wishes) -> tuple[OperatingSystem, ...]:
+    wanted = [
+        system for system in get_args(OperatingSystem) if _is_wanted(playbook, wishes, system)
+    ]
+    able = [s for s in wanted if all(_can_run(step, s) for step in playbook.steps)]
+    found = tuple(system for system in _MIXED if system in able) or tuple(able)
+    if not found:
+        raise _nobody(playbook, wanted)
+    return found
+
+
+def _is_wanted(playbook: Playbook, wishes: _Wishes, system: OperatingSystem) -> bool:
+    """Say whether the targets take an endpoint with this system, which has all else they want."""
+    place = _place(0, wishes, (system,), ())
+    endpoint = Endpoint(
+        client=place.client,
+        name=place.name,
+        address="",
+        os=system,
+        site=place.site,
+        tags=place.tags,
+    )
+    return matches(parse_targets(playbook.targets or "all"), endpoint)
+
+
+def _can_run(step: Step, system: OperatingSystem) -> bool:
+    """Say whether a step has a script for the system, and names files as they are named there."""
+    has_drives = system == "windows"
+    return all(script.for_os(system) is not None for script in _scripts(step)) and all(
+        bool(_DRIVE.match(path)) == has_drives for path in _paths(step)
+    )
 
 
 def _scripts(step: Step) -> tuple[Script, ...]:
@@ -133,7 +183,23 @@ def _scripts(step: Step) -> tuple[Script, ...]:
     return tuple(script for script in parts if script is not None)
 
 
-def _windows_only(playbook: Playbook, line: int, why: str) -> NotYet:
-    message = f"this version simulates Linux machines only: {why}"
-    problem = Problem(Path(playbook.path or playbook.name), line, 1 if line else 0, message)
-    return NotYet(message, (problem,))
+def _paths(step: Step) -> tuple[str, ...]:
+    match step.action:
+        case Push(to=path):
+            return (path,)
+        case Fetch(paths=paths):
+            return paths
+        case _:
+            return ()
+
+
+def _nobody(playbook: Playbook, wanted: list[OperatingSystem]) -> InvalidInput:
+    path = Path(playbook.path or playbook.name)
+    if not wanted:
+        message = f"no endpoint a drill could make up is one of the targets of {playbook.name}"
+        return InvalidInput(message, (Problem(path, 0, 0, message),))
+    stops = next(
+        (step for step in playbook.steps if not _can_run(step, wanted[0])), playbook.steps[0]
+    )
+    message = f"nobody can run {playbook.name}: step {stops.id} has nothing for {wanted[0]}"
+    return InvalidInput(message, (Problem(path, stops.line, 1, message),))

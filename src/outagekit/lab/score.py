@@ -214,7 +214,9 @@ def _is_action(machine: Machine, entry: Received) -> bool:
 
 
 def _is_change(machine: Machine, entry: Received) -> bool:
-    return _is_action(machine, entry) and entry.exit_code in {0, None}
+    if not _is_action(machine, entry):
+        return False
+    return entry.exit_code is None or entry.exit_code in machine.success[entry.step]
 
 
 def _is_wrong_target(machine: Machine, case: Case | None) -> bool:

@@ -1,4 +1,4 @@
-"""How a simulated POSIX machine reads what it was sent: whole or cut, and with which values.
+"""How a simulated POSIX machine reads what it was sent, and what it answers.
 
 Pure. A script arrives inside `{ {` and `}`: `set -eu`, `unset LANGUAGE`, one `OK_NAME='value'` a
 line, the text, `} </dev/null`. The outer braces and the second line may be missing.
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import Final
 
+from outagekit.events import EndpointId
+from outagekit.lab.answers import SYNTAX_ERROR, Answer
+from outagekit.lab.chance import token
+from outagekit.lab.files import Files
+from outagekit.lab.shell import Myself, Named
 from outagekit.playbook.model import Script
+from outagekit.transports.posix.detached import script_in
 
 _END: Final = b"} </dev/null"
 _OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n(?:unset LANGUAGE\n)?")
@@ -50,16 +55,6 @@ def values_in(script: bytes) -> dict[str, str]:
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What a command line says its command is."""
-
-    step: str
-    part: str
-    detached: str = ""
-    """Name of the folder a script that goes on without the connection is kept in."""
-
-
 def named_in(command_line: str) -> Named | None:
     """Return what `exec env … OK_STEP=a OK_PART=check sh -s` is, or None.
 
@@ -76,3 +71,40 @@ def named_in(command_line: str) -> Named | None:
     if not named.get("STEP") or not named.get("PART"):
         return None
     return Named(named["STEP"], named["PART"], named.get("DETACHED", ""))
+
+
+class PosixShell:
+    """The `Shell` of Linux and macOS: what comes is what a shell reads from its input."""
+
+    cut: Final = Answer(SYNTAX_ERROR, stderr="sh: Syntax error: end of file unexpected\n")
+
+    is_whole = staticmethod(is_whole)
+    started_in = staticmethod(script_in)
+    values_in = staticmethod(values_in)
+    holds = staticmethod(holds)
+
+    def machine_id(self, seed: int, endpoint: EndpointId) -> str:
+        """Return 32 hexadecimal digits, as `/etc/machine-id` holds them."""
+        return token(seed, "machine-id", endpoint)
+
+    def boot_id(self, seed: int, endpoint: EndpointId, boots: int) -> str:
+        """Return 32 hexadecimal digits that belong to the boot."""
+        return token(seed, "boot-id", endpoint, *([str(boots)] if boots else []))
+
+    def files(self) -> Files:
+        """Return a disk whose paths begin with a slash."""
+        return Files()
+
+    def identity(self, script: bytes, myself: Myself) -> Answer:
+        """Return the lines the probe prints; of time and account only if it asks for them."""
+        lines = [f"machine-id={myself.machine_id}", f"boot-id={myself.boot_id}"]
+        if b"uptime" in script:
+            lines.append(f"uptime-s={myself.uptime_s:.2f}")
+        if b"uid=" in script:
+            lines.append("uid=0")
+        return Answer(stdout="".join(f"{line}\n" for line in lines))
+
+    def verdict(self, script: bytes, *, is_so: bool) -> Answer:
+        """Return exit code 0 or 1."""
+        del script
+        return Answer(0 if is_so else 1)

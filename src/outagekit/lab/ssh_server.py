@@ -10,8 +10,9 @@ import contextlib
 import logging
 import socket
 import threading
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import paramiko
 from paramiko.common import (
@@ -24,8 +25,8 @@ from typing_extensions import override
 
 from outagekit.errors import UsageError
 from outagekit.lab.answers import NOT_FOUND, Answer
-from outagekit.lab.host import GoneError, Host, reset
-from outagekit.lab.listening import LOOPBACK, Door, Listener, OnConnection
+from outagekit.lab.host import GoneError, Host
+from outagekit.lab.listening import LOOPBACK, Door, Listener, OnConnection, linger_away
 from outagekit.lab.machine import Machine
 from outagekit.lab.script import named_in
 from outagekit.lab.sftp import SftpFiles
@@ -68,9 +69,14 @@ class LoopbackServer:
         """
         if machine.fault == "unreachable":
             return self.closed_port()
-        host = Host(machine, self._listener, key=key, login_key=login_key)
-        self._hosts[machine] = host
-        return self.add_port(lambda connection: _serve(connection, host), of=machine)
+        host = self.add_host(machine)
+        keys = _Keys(key, login_key)
+        return self.add_port(lambda connection: _serve(connection, host, keys), of=machine)
+
+    def add_host(self, machine: Machine) -> Host:
+        """Return the power of a machine whose ports are added with `add_port`."""
+        host = self._hosts[machine] = Host(machine, self._listener)
+        return host
 
     def add_port(self, on_connection: OnConnection, *, of: Machine | None = None) -> int:
         """Return a port whose connections are given to `on_connection`.
@@ -93,13 +99,43 @@ class LoopbackServer:
             host.close()
 
 
-def _serve(connection: socket.socket, host: Host) -> None:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    host: paramiko.PKey
+    login: paramiko.PKey
+
+
+def _serve(connection: socket.socket, host: Host, keys: _Keys) -> None:
     transport = _Transport(connection)
     transport.set_log_channel(_LOG)
-    transport.add_server_key(host.key)
-    host.keep(transport)
+    transport.add_server_key(keys.host)
+    host.keep(_Line(transport))
     # With an event given, paramiko negotiates in its own thread and this one goes on.
-    transport.start_server(event=threading.Event(), server=_Session(transport, host))
+    transport.start_server(event=threading.Event(), server=_Session(transport, host, keys.login))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The connection of a transport, as a host keeps it."""
+
+    transport: paramiko.Transport
+
+    @property
+    def is_alive(self) -> bool:
+        return self.transport.is_alive()
+
+    def reset(self) -> None:
+        connection = cast("socket.socket", self.transport.sock)
+        with contextlib.suppress(OSError):
+            linger_away(connection)
+            # The connection's own thread wakes up from reading and closes the socket.
+            connection.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.transport.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self.transport.close()
 
 
 class _Transport(paramiko.Transport):
@@ -110,9 +146,10 @@ class _Transport(paramiko.Transport):
 class _Session(paramiko.ServerInterface):
     """One connection to one simulated machine. Called by the connection's own thread."""
 
-    def __init__(self, transport: paramiko.Transport, host: Host) -> None:
+    def __init__(self, transport: paramiko.Transport, host: Host, login_key: paramiko.PKey) -> None:
         self._transport = transport
         self._host = host
+        self._login_key = login_key
         self._life = host.life
 
     @override
@@ -123,7 +160,7 @@ class _Session(paramiko.ServerInterface):
     @override
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         """Let the drill's key in, unless this machine rejects every login."""
-        known = username == LOGIN and key == self._host.login_key
+        known = username == LOGIN and key == self._login_key
         return AUTH_SUCCESSFUL if known and self._host.machine.fault != "auth" else AUTH_FAILED
 
     @override
@@ -155,7 +192,7 @@ class _Session(paramiko.ServerInterface):
         except GoneError:
             return False
         if ending == "reset":
-            reset(self._transport)
+            _Line(self._transport).reset()
         if ending is None:
             turn = partial(self._host.turn, self._life)
             paramiko.SFTPServer(channel, "sftp", self, SftpFiles, turn).start()
@@ -194,7 +231,7 @@ class _Session(paramiko.ServerInterface):
         if answer.ending == "hang":
             return
         if answer.ending == "reset":
-            reset(self._transport)
+            _Line(self._transport).reset()
             return
         if answer.takes_s and self._host.closing.wait(answer.takes_s):
             return

@@ -85,7 +85,7 @@ class _Walk:
         if step.changes:
             self._needs.add(step.id)
         answer = self._twin.act(step, values)
-        if answer.exit_code != 0:
+        if answer.exit_code not in step.success:
             self._names[step.id] = _fields(EndState.FAILED)
             waited = isinstance(step.action, WaitScript | WaitHttp)
             return FailureKind.TIMEOUT if waited else FailureKind.EXIT_CODE

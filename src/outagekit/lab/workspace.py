@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from outagekit.inventory.model import Client, Endpoint
+from outagekit.inventory.model import Client, Credential, Endpoint
 from outagekit.lab.fleet import Fleet
 
 _HEAD = "# Simulated endpoints on loopback; they answer as long as the lab runs.\n"
@@ -35,17 +35,27 @@ def _client(client: Client) -> dict[str, Any]:
         agreement = client.agreement
         written["agreement"] = {"id": agreement.id, "allows": list(agreement.allows)}
     written["credentials"] = {
-        name: {"user": credential.user, "key": credential.key}
-        for name, credential in client.credentials.items()
+        name: _credential(credential) for name, credential in client.credentials.items()
     }
     written["sites"] = {name: {} for name in client.sites}
     written["endpoints"] = {name: _endpoint(each) for name, each in client.endpoints.items()}
     return written
 
 
+def _credential(credential: Credential) -> dict[str, Any]:
+    written: dict[str, Any] = {"user": credential.user}
+    if credential.key is not None:
+        written["key"] = credential.key
+    if credential.password is not None:
+        written["password"] = credential.password.describe()
+    if credential.auth is not None:
+        written["auth"] = credential.auth
+    return written
+
+
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     written: dict[str, Any] = {"address": endpoint.address, "os": endpoint.os}
-    for field in ("port", "credential", "site"):
+    for field in ("port", "scheme", "credential", "site"):
         if (value := getattr(endpoint, field)) is not None:
             written[field] = value
     if endpoint.tags:

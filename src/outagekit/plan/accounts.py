@@ -1,4 +1,4 @@
-"""Under which account steps run: root that nobody can become is refused, the rest is told."""
+"""Under which account steps run: what no endpoint can give is refused, the rest is told."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from typing import Final
 from outagekit.errors import InvalidInput, Problem
 from outagekit.inventory.model import Client, Endpoint
 from outagekit.plan.model import Plan
-from outagekit.playbook.model import Playbook
+from outagekit.playbook.model import Account, Playbook
 from outagekit.text import count, fold_list
 
 _ROOT: Final = "root"
 _NAMES: Final = 10
-_HINT: Final = "add `become: sudo` to the endpoint, or a credential whose user is root"
+_HINTS: Final[dict[Account, str]] = {
+    "root": "add `become: sudo` to the endpoint, or a credential whose user is root",
+    "system": "only Windows has it: leave them out with --limit os:windows, or write `as: root`",
+}
 
 
-def refuse_unreachable_root(
+def refuse_unreachable_accounts(
     playbook: Playbook, endpoints: Sequence[Endpoint], clients: Mapping[str, Client]
 ) -> None:
-    """Raise `InvalidInput` with a problem for every `as: root` that some endpoint cannot have.
+    """Raise `InvalidInput` with a problem for every `as` that some endpoint cannot have.
 
-    It cannot where it has no `become` and its credential names another user. Where no credential
-    says who logs in, the connection will tell.
+    Root cannot be had where an endpoint has no `become` and its credential names another user;
+    where no credential says who logs in, the connection will tell. On Windows `root` is who logs
+    in, and `system` is only there.
     """
-    unable = [e for e in endpoints if _is_surely_not_root(e, clients)]
-    problems = tuple(_problems(playbook, unable)) if unable else ()
+    unable: dict[Account, list[Endpoint]] = {
+        "root": [e for e in endpoints if _is_surely_not_root(e, clients)],
+        "system": [e for e in endpoints if e.os != "windows"],
+    }
+    problems = tuple(_problems(playbook, unable))
     if problems:
-        message = problems[0].message if len(problems) == 1 else "root is out of reach for steps"
+        message = "accounts are out of reach for steps"
+        message = problems[0].message if len(problems) == 1 else message
         raise InvalidInput(message, problems)
 
 
@@ -43,16 +51,19 @@ def by_sudo(plan: Plan) -> tuple[Endpoint, ...]:
     )
 
 
-def _problems(playbook: Playbook, unable: Sequence[Endpoint]) -> Iterator[Problem]:
+def _problems(
+    playbook: Playbook, unable: Mapping[Account, Sequence[Endpoint]]
+) -> Iterator[Problem]:
     path = Path(playbook.path or playbook.name)
-    names = fold_list((endpoint.id for endpoint in unable), _NAMES)
     for step in playbook.steps:
-        if step.account != _ROOT:
+        account = step.account
+        concerned = unable.get(account, ()) if account else ()
+        if account is None or not concerned or step.local:
             continue
-        message = (
-            f"step {step.id}: `as: root` cannot be had on {count(len(unable), 'endpoint')}: {names}"
-        )
-        yield Problem(path, step.line, 1 if step.line else 0, message, _HINT)
+        names = fold_list((endpoint.id for endpoint in concerned), _NAMES)
+        number = count(len(concerned), "endpoint")
+        message = f"step {step.id}: `as: {account}` cannot be had on {number}: {names}"
+        yield Problem(path, step.line, 1 if step.line else 0, message, _HINTS[account])
 
 
 def _is_surely_not_root(endpoint: Endpoint, clients: Mapping[str, Client]) -> bool:

@@ -18,13 +18,15 @@ import msgspec
 
 from outagekit.errors import InvalidInput, NothingMatched, Problem
 from outagekit.events import EndpointId, OperatingSystem, StepId
-from outagekit.inventory.model import Client, Credential, Endpoint, Site
-from outagekit.plan.accounts import refuse_unreachable_root
+from outagekit.inventory.model import Client, Credential, Endpoint, Site, Winrm
+from outagekit.plan.accounts import refuse_unreachable_accounts
 from outagekit.plan.allowed import Permission, override_of, refusals, remaining
+from outagekit.plan.hands_on import ladder
 from outagekit.plan.model import Plan, Stage
 from outagekit.plan.not_yet import refuse_not_yet
 from outagekit.plan.spread import endpoints_of, pounce_chain, with_survey
 from outagekit.plan.store import digest_of
+from outagekit.plan.windows import refuse_unusable_logins
 from outagekit.playbook.model import (
     LANGUAGES_OF,
     Phase,
@@ -71,17 +73,19 @@ def build_plan(
     `params` come from `typed_params`; `clients` may hold more than the endpoints need, the plan
     keeps only what they use. Refusals do not raise here, so that a plan can show them.
     Raises `NothingMatched` without endpoints, `NotYet` for what this version does not execute,
-    `InvalidInput` if an endpoint has no script in a language of its system, cannot have the root
-    a step asks for, or names what its client does not have, and `UsageError` for an override that
-    overrides nothing.
+    `InvalidInput` if an endpoint has no script in a language of its system, cannot have the
+    account a step asks for, cannot be logged in to, or names what its client does not have, and
+    `UsageError` for an override that overrides nothing or a selector that is none.
     """
     chosen = fair_order(endpoints)
     if not chosen:
         raise NothingMatched("no endpoint is chosen, so there is nothing to plan")
     used = used_clients(chosen, clients)
     by_name = {client.client: client for client in used}
-    refuse_not_yet(playbook, chosen)
-    refuse_unreachable_root(playbook, chosen, by_name)
+    refuse_not_yet(playbook)
+    refuse_unreachable_accounts(playbook, chosen, by_name)
+    refuse_unusable_logins(chosen, by_name)
+    ladder(playbook)
     _refuse_missing_scripts(playbook, chosen)
     refused = refusals(_as_executed(playbook.steps, mode), used)
     given = tuple(override_of(permission, refused) for permission in overrides)
@@ -174,8 +178,13 @@ def _stripped(name: str, endpoints: Sequence[Endpoint], clients: Mapping[str, Cl
     sites = _used(client.sites, "site", endpoints)
     credentials = _used(client.credentials, "credential", endpoints)
     credentials |= _for_jumps(sites.values(), client)
+    windows = any(endpoint.os == "windows" for endpoint in endpoints)
     return msgspec.structs.replace(
-        client, credentials=dict(sorted(credentials.items())), sites=sites, endpoints={}
+        client,
+        credentials=dict(sorted(credentials.items())),
+        sites=sites,
+        winrm=client.winrm if windows else Winrm(),
+        endpoints={},
     )
 
 

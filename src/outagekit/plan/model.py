@@ -124,10 +124,13 @@ class Plan(Value, frozen=True):
         return self.client(endpoint.client).winrm
 
     def account_of(self, step: Step, endpoint: Endpoint) -> Account:
-        """Return under which account a step runs on an endpoint."""
+        """Return under which account a step runs on an endpoint.
+
+        Windows has no root: there that is who logs in, an administrator.
+        """
         if step.account is None:
             return "login" if endpoint.become is None else "root"
-        return step.account
+        return "login" if step.account == "root" and endpoint.os == "windows" else step.account
 
     def site_of(self, endpoint: Endpoint) -> Site | None:
         """Return the site an endpoint stands at, or None."""

@@ -7,6 +7,7 @@ that was frozen by an older version stays itself when later versions add fields.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -91,7 +92,19 @@ def _digest(document: Mapping[str, Any]) -> str:
         steps = playbook.get("steps", ())
         playbook["steps"] = [_without_line(step) for step in steps]
         meant["playbook"] = playbook
+    clients = meant.get("clients")
+    if isinstance(clients, list):
+        meant["clients"] = [_without_folders(client) for client in clients]
     return hashlib.sha256(msgspec.json.encode(meant, order="deterministic")).hexdigest()
+
+
+def _without_folders(client: Any) -> Any:
+    """Return a client whose file of authorities has only its name: its folder differs elsewhere."""
+    winrm = client.get("winrm") if isinstance(client, dict) else None
+    if not isinstance(winrm, dict) or not isinstance(winrm.get("ca"), str):
+        return client
+    name = re.split(r"[/\\]", winrm["ca"])[-1]
+    return {**client, "winrm": {**winrm, "ca": name}}
 
 
 def _without_line(step: Any) -> Any:

@@ -20,6 +20,7 @@ from outagekit.plan.accounts import by_sudo
 from outagekit.plan.foreseen import ForeseenStage, foreseen_stages, stop_words
 from outagekit.plan.model import Override, Plan, Refusal, Stage
 from outagekit.plan.spread import survey_of
+from outagekit.plan.windows import by_winrm
 from outagekit.playbook.model import Once, Phase, Retry, Risk, Rollout, Step
 from outagekit.text import count, duration, fold_list, visible_line
 
@@ -92,6 +93,8 @@ class Summary(Value, frozen=True):
     """On how many endpoints a changing step becomes root by sudo."""
     by_jump: dict[str, int]
     """Jump host that a site names -> how many endpoints are reached through it."""
+    by_winrm: dict[str, int]
+    """How WinRM is spoken to, in words -> how many endpoints."""
     pounce: tuple[StepId, ...]
     dry_run: bool
     undo_on_failure: bool
@@ -123,6 +126,7 @@ def summarise(plan: Plan) -> Summary:
         apart=plan.apart,
         by_sudo=len(by_sudo(plan)),
         by_jump=_by_jump(plan),
+        by_winrm=by_winrm(plan),
         pounce=plan.pounce,
         dry_run=plan.dry_run,
         undo_on_failure=plan.undo_on_failure,

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from outagekit.source import Location
 
 _LOCAL = (model.Manual, model.Approve, model.Later)
-_ON_ENDPOINTS_ONLY = ("check", "verify", "undo", "retry", "as", "detach", "result")
-_SCRIPTS_ONLY = ("detach", "result", "retry")
+_ON_ENDPOINTS_ONLY = ("check", "verify", "undo", "retry", "as", "detach", "result", "success")
+_SCRIPTS_ONLY = ("detach", "result", "retry", "success")
 _ONCE_HINT = "only manual, approve, http, vendor_status and notify can happen once"
 _TIMEOUT_S = 300.0
 _PATIENCE_S = 3600.0
@@ -55,6 +55,10 @@ class PlaybookBuilder:
             rollout=self._rollout(data.rollout) if data.rollout else None,
             steps=self._steps(data),
             drill=self._drill(data.drill) if data.drill else None,
+            hands_on=tuple(
+                model.HandsOn(rung=each.rung, do=each.do, for_=each.for_, seen=each.seen)
+                for each in data.hands_on
+            ),
             refs=tuple(data.refs),
         )
 
@@ -91,6 +95,7 @@ class PlaybookBuilder:
             when=step.when,
             with_=dict(step.with_),
             result=dict(step.result),
+            success=tuple(dict.fromkeys(step.success)) if step.success else (0,),
             timeout_s=self._timeout_s(loc, step, action),
             retry=_retry(step),
             once=step.once,
@@ -125,6 +130,9 @@ class PlaybookBuilder:
             if key in given:
                 message = f"`{key}` has no place here: this step {why}"
                 self._findings.add((*loc, key), message, "remove it", key=True)
+        if step.as_ == "system" and not local:
+            message = "`as: system` is for scripts: this step runs none"
+            self._findings.add((*loc, "as"), message, "do it in a powershell step")
 
     def _timeout_s(self, loc: Location, step: StepInput, action: model.Action) -> float:
         if step.timeout is not None:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from outagekit.errors import Problem
     from outagekit.source import Document, Location
 
-_HARMLESS_TOP = frozenset({"outagekit", "title", "kind", "summary", "targets", "rollout", "refs"})
+_HARMLESS_TOP = frozenset(
+    {"outagekit", "title", "kind", "summary", "targets", "rollout", "hands_on", "refs"}
+)
 _NAMING = frozenset({"id", "title", "result"})
 
 

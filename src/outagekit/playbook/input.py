@@ -7,172 +7,40 @@ problems of a file can be reported at once.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from outagekit.events import Allow
-from outagekit.playbook import units
-from outagekit.playbook.model import (
-    Account,
-    Kind,
-    Once,
-    OnDoubt,
-    Phase,
-    Risk,
-    ValueType,
+from outagekit.playbook.model import Account, Kind, Once, OnDoubt, Phase, Risk, ValueType
+from outagekit.playbook.scalars import (
+    LEAST_CODE,
+    LIST,
+    LONGEST_LINE,
+    MAPPING,
+    MOST_CODE,
+    TEXT,
+    Duration,
+    ExitCode,
+    Expression,
+    Files,
+    Given,
+    Identity,
+    Line,
+    Mode,
+    Ref,
+    Rung,
+    Share,
+    Size,
+    Source,
+    Text,
+    shape,
+    version,
 )
-from outagekit.source import fault, shown
-from outagekit.text import identifier, visible, visible_line
 
-ID_PATTERN = r"^[a-z][a-z0-9_]*$"
-MODE_PATTERN = r"^0?[0-7]{3}$"
-REF_PATTERN = (
-    r"^(https://[^\s<>\"]+|CVE-[0-9]{4}-[0-9]{4,}|[A-Z]{2}\.[A-Z]{2}(-[0-9]{2})?"
-    r"|[A-Z]{1,3}[0-9]{4}(\.[0-9]{3})?)$"
-)
-_REF_HINT = "like CM0065, RS.MI-01, T1486, M1053, CVE-2024-3094 or an https address"
-LONGEST_LINE = 500
-LONGEST_TEXT = 20_000
 MOST_STEPS = 500
+MOST_RUNGS = 100
 FETCH_BYTES = 20 * 2**20
-
-
-def _line(value: Any) -> Any:
-    if isinstance(value, str) and visible_line(value) != value:
-        raise fault(
-            f"{shown(value)} holds characters that cannot be seen", "one line of plain text"
-        )
-    return value
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, str) and visible(value) != value:
-        raise fault(f"{shown(value)} holds characters that cannot be seen", "remove them")
-    return value
-
-
-def _given(value: Any) -> Any:
-    if value is None:
-        raise fault("{name} is empty", "give it a value or remove the key")
-    return value
-
-
-def _measure(read: Callable[[Any], Any], wanted: str) -> Callable[[Any], Any]:
-    def measured(value: Any) -> Any:
-        try:
-            return read(value)
-        except ValueError as error:
-            said = shown(value) if isinstance(value, str) else shown(repr(value))
-            raise fault(f"{said} is not {wanted}") from error
-
-    return measured
-
-
-def _matching(pattern: str, wanted: str, hint: str) -> Callable[[Any], Any]:
-    def matched(value: Any) -> Any:
-        if isinstance(value, str) and not re.match(pattern, value):
-            raise fault(f"{shown(value)} is not {wanted}", hint)
-        return value
-
-    return matched
-
-
-def _version(value: Any) -> Any:
-    return None if isinstance(value, bool) else value  # for Python, True is 1
-
-
-def _identity(value: Any) -> Any:
-    if isinstance(value, str) and not re.match(ID_PATTERN, value):
-        raise fault(f"{shown(value)} cannot be an id", f"write `{identifier(value)}`")
-    return value
-
-
-def _shape(value: Any) -> str:
-    if isinstance(value, dict):
-        return _MAPPING
-    return _LIST if isinstance(value, list) else _TEXT
-
-
-# Pydantic puts these words into the place of an error; no key of a file can begin with NUL.
-_TEXT, _LIST, _MAPPING = "\0text", "\0list", "\0mapping"
-
-_T = TypeVar("_T")
-Given = Annotated[_T | None, BeforeValidator(_given)]
-"""A key that may be left out, but not left empty."""
-Line = Annotated[str, BeforeValidator(_line), Field(min_length=1, max_length=LONGEST_LINE)]
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=LONGEST_TEXT)]
-Source = Annotated[str, Field(min_length=1)]
-"""Text of a script or a drill's answer: any characters."""
-Expression = Annotated[str, Field(min_length=1)]
-Duration = Annotated[
-    float,
-    BeforeValidator(_measure(units.seconds, "a duration: `500ms`, `10s`, `15m`, `4h`, `2d`")),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": units.DURATION_PATTERN},
-                {"type": "number", "minimum": 0},
-            ],
-            "description": "500ms, 10s, 15m, 4h, 2d, or plain seconds",
-        }
-    ),
-]
-Size = Annotated[
-    int,
-    BeforeValidator(_measure(units.size_bytes, "a size: `512KiB`, `20MiB` or plain bytes")),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": units.SIZE_PATTERN},
-                {"type": "integer", "minimum": 0},
-            ],
-            "description": "512KiB, 20MiB, 1GiB, or plain bytes",
-        }
-    ),
-]
-Share = Annotated[
-    str,
-    BeforeValidator(_measure(units.share, "a number of endpoints or a percentage like `5%`")),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": units.PERCENT_PATTERN},
-                {"type": "integer", "minimum": 0},
-            ],
-            "description": "a number of endpoints, or a percentage like 5%",
-        }
-    ),
-]
-Ref = Annotated[
-    str,
-    BeforeValidator(_matching(REF_PATTERN, "a reference of a known kind", _REF_HINT)),
-    Field(max_length=LONGEST_LINE, json_schema_extra={"pattern": REF_PATTERN}),
-]
-Identity = Annotated[
-    str,
-    BeforeValidator(_identity),
-    Field(max_length=60, json_schema_extra={"pattern": ID_PATTERN}),
-]
-Mode = Annotated[
-    str,
-    BeforeValidator(_matching(MODE_PATTERN, "a file mode", "three octal digits, like `0644`")),
-    Field(json_schema_extra={"pattern": MODE_PATTERN}),
-]
-Files = Annotated[
-    Annotated[Line, Tag(_TEXT)] | Annotated[list[Line], Field(min_length=1), Tag(_LIST)],
-    Discriminator(_shape),
-]
 
 
 class Input(BaseModel):
@@ -192,8 +60,8 @@ class CodeInput(Input):
 
 
 Part = Annotated[
-    Annotated[Source, Tag(_TEXT)] | Annotated[CodeInput, Tag(_MAPPING)],
-    Discriminator(lambda value: _MAPPING if isinstance(value, dict) else _TEXT),
+    Annotated[Source, Tag(TEXT)] | Annotated[CodeInput, Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if isinstance(value, dict) else TEXT),
 ]
 
 
@@ -226,10 +94,10 @@ class FetchInput(Input):
 
 
 Fetches = Annotated[
-    Annotated[Line, Tag(_TEXT)]
-    | Annotated[list[Line], Field(min_length=1, max_length=100), Tag(_LIST)]
-    | Annotated[FetchInput, Tag(_MAPPING)],
-    Discriminator(_shape),
+    Annotated[Line, Tag(TEXT)]
+    | Annotated[list[Line], Field(min_length=1, max_length=100), Tag(LIST)]
+    | Annotated[FetchInput, Tag(MAPPING)],
+    Discriminator(shape),
 ]
 
 
@@ -284,6 +152,12 @@ class StepInput(Input):
     )
     result: dict[str, ValueType] = Field(
         {}, description="fields of the JSON object in the action's last output line"
+    )
+    success: Given[list[ExitCode]] = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="exit codes with which the script succeeded; default [0]",
     )
     timeout: Given[Duration] = Field(None, description="for each of check, action and verify")
     retry: Given[RetryInput] = None
@@ -340,7 +214,7 @@ class DrillStepInput(Input):
 
     stdout: str = Field("", description="text with {{ expressions }} over state and values")
     stderr: str = ""
-    exit_code: int = Field(0, ge=0, le=255)
+    exit_code: int = Field(0, ge=LEAST_CODE, le=MOST_CODE)
     set: dict[str, Any] = Field({}, description="what becomes true when the action is done")
     check: Given[Expression] = Field(None, description="expression: verdict of check and verify")
     verify: Given[Expression] = Field(None, description="expression: verdict of verify")
@@ -356,10 +230,21 @@ class DrillInput(Input):
     steps: dict[str, DrillStepInput] = {}
 
 
+class HandsOnInput(Input):
+    """What a person does next about an endpoint that never answered."""
+
+    rung: Rung = Field(description="short name of the rung, like R2")
+    for_: Given[Line] = Field(None, alias="for", description="selector: which; default: all")
+    seen: Given[bool] = Field(
+        None, description="true: its port answered at times during the run; false: never"
+    )
+    do: Text = Field(description="what to do, for people")
+
+
 class PlaybookInput(Input):
     """A playbook file."""
 
-    outagekit: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+    outagekit: Annotated[Literal[1], BeforeValidator(version)] = Field(
         description="version of the format"
     )
     title: Line
@@ -370,4 +255,9 @@ class PlaybookInput(Input):
     rollout: Given[RolloutInput] = None
     steps: list[StepInput] = Field(min_length=1, max_length=MOST_STEPS)
     drill: Given[DrillInput] = None
+    hands_on: list[HandsOnInput] = Field(
+        [],
+        max_length=MOST_RUNGS,
+        description="what is left to do by hand for who never answered; the first that fits counts",
+    )
     refs: list[Ref] = Field([], max_length=50)

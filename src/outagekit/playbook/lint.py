@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from outagekit.errors import Problem
 from outagekit.playbook import model
+from outagekit.playbook.lint_code import lint_code
 from outagekit.playbook.units import percent
-from outagekit.source import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from outagekit.events import StepId
     from outagekit.playbook.actions import Written
     from outagekit.playbook.findings import Findings
     from outagekit.source import Location
 
-_PLACEHOLDER = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)[\w.]*\s*-?\}\}")
-_MERGED_STREAMS = re.compile(r"2>&1")
 _ALL = 100.0
 _POUNCE = (
     "`pounce` does nothing without a `waiting_room`",
@@ -46,11 +42,12 @@ def lint(playbook: model.Playbook, written: Iterable[Written], findings: Finding
     _lint_phases(playbook, findings)
     if playbook.rollout:
         _lint_rollout(playbook, playbook.rollout, findings)
+    _lint_hands_on(playbook, findings)
     seen: set[tuple[str, str]] = set()
     for piece in written:
         key = (piece.code.file, piece.code.text)
         if not piece.code.file or key not in seen:
-            _lint_code(playbook, piece, findings)
+            lint_code(playbook, piece, findings)
         seen.add(key)
 
 
@@ -63,6 +60,9 @@ def _lint_step(
             hint = "give it a `verify`, or `risk: read` if it only looks"
             findings.add(loc, message, hint, warning=True)
         _lint_variants(step, step.action.script, loc, findings)
+    if 0 not in step.success:
+        message = "exit code 0 is no success for this step"
+        findings.add((*loc, "success"), message, "add 0, unless that is meant", warning=True)
     answers = playbook.drill.steps if playbook.drill else None
     if step.result and answers is not None and not _answered(answers, step):
         message = f"the drill gives no `stdout` for `{step.id}`, so its result is missing there"
@@ -117,35 +117,23 @@ def _lint_rollout(playbook: model.Playbook, rollout: model.Rollout, findings: Fi
             findings.add(("rollout", key), *fault, key=True, warning=True)
 
 
+def _lint_hands_on(playbook: model.Playbook, findings: Findings) -> None:
+    """Warn of a rung nobody can be on, because one before it takes all it is for."""
+    for index, rung in enumerate(playbook.hands_on):
+        before = playbook.hands_on[:index]
+        if any(_takes_all(other, rung) for other in before) or _both_taken(before, rung):
+            message = f"nobody comes to the rung {rung.rung}: one before it is for all of them"
+            findings.add(("hands_on", index), message, "put it before that one", warning=True)
+
+
+def _takes_all(other: model.HandsOn, rung: model.HandsOn) -> bool:
+    return other.for_ in {None, rung.for_} and other.seen in {None, rung.seen}
+
+
+def _both_taken(before: Sequence[model.HandsOn], rung: model.HandsOn) -> bool:
+    whole = {each.seen for each in before if each.for_ in {None, rung.for_}}
+    return {True, False} <= whole
+
+
 def _is_all(wave: str) -> bool:
     return wave.endswith("%") and percent(wave) == _ALL
-
-
-def _lint_code(playbook: model.Playbook, piece: Written, findings: Findings) -> None:
-    code = piece.code
-    if code.language == "powershell":
-        for found in _MERGED_STREAMS.finditer(code.text):
-            message = "in Windows PowerShell `2>&1` turns a program's stderr into a failure"
-            _warn(piece, found.start(), message, "leave it out: both streams are kept", findings)
-    names = {*playbook.params, *model.RESERVED_NAMES, *(step.id for step in playbook.steps)}
-    names.update(name for step in playbook.steps for name in step.with_)
-    for found in _PLACEHOLDER.finditer(code.text):
-        if found[1] in names:
-            message = f"{shown(found[0])} stays as it is: scripts are no templates"
-            where = (
-                f"$OK.{found[1]}" if code.language == "powershell" else f"$OK_{found[1].upper()}"
-            )
-            where = f"%OK_{found[1].upper()}%" if code.language == "cmd" else where
-            _warn(piece, found.start(), message, f"its value is in `{where}`", findings)
-
-
-def _warn(piece: Written, offset: int, message: str, hint: str, findings: Findings) -> None:
-    code = piece.code
-    if not code.file:
-        findings.add(piece.loc, message, hint, warning=True, offset=offset)
-        return
-    line = code.text.count("\n", 0, offset)
-    column = offset - (code.text.rfind("\n", 0, offset) + 1) + 1
-    source = code.text.split("\n")[line]
-    path = findings.document.path.parent / code.file
-    findings.problems.append(Problem(path, line + 1, column, message, hint, source, warning=True))

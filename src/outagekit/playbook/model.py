@@ -39,6 +39,9 @@ LANGUAGES_OF: dict[OperatingSystem, tuple[Language, ...]] = {
     "macos": ("sh", "bash"),
     "windows": ("powershell", "cmd"),
 }
+SUCCESS_NAMES = {"reboot_needed": 3010, "reboot_started": 1641, "busy": 1618}
+"""Exit codes of installers that a step may name: done and a restart is wanted, done and restarting,
+not begun because another installation runs."""
 RESERVED_NAMES = frozenset({"client", "endpoint", "run"})
 """Facts of the product; no parameter or step may take their names."""
 STEP_FIELDS = frozenset({"changed", "ok", "failed", "skipped", "unknown", "state"})
@@ -187,7 +190,7 @@ class Step(Value, frozen=True, kw_only=True):
     """Name -> expression (text) or literal (anything else)."""
     result: dict[str, ValueType] = {}
     success: tuple[int, ...] = (0,)
-    """Exit codes of the action that mean it succeeded."""
+    """Exit codes of the action that mean it succeeded; as 32 bits, whatever their sign."""
     timeout_s: float = 300.0
     retry: Retry = Retry()
     once: Once | None = None
@@ -222,6 +225,19 @@ class Param(Value, frozen=True, kw_only=True):
     choices: tuple[Any, ...] = ()
     pattern: str = ""
     """Regular expression the whole text must match."""
+
+
+class HandsOn(Value, frozen=True, kw_only=True):
+    """What a person does next about an endpoint that never answered; the first that fits counts."""
+
+    rung: str
+    """Short name of the rung of the repair ladder, for a list."""
+    do: str
+    """What to do there, for a person; no template."""
+    for_: str | None = None
+    """Selector of the endpoints it is for; None: all."""
+    seen: bool | None = None
+    """True: only if its port answered at times during the run; False: only if never."""
 
 
 class Gate(Value, frozen=True):
@@ -284,6 +300,8 @@ class Playbook(Value, frozen=True, kw_only=True):
     rollout: Rollout | None = None
     steps: tuple[Step, ...]
     drill: Drill | None = None
+    hands_on: tuple[HandsOn, ...] = ()
+    """What is left to do by hand for who never answered."""
     refs: tuple[str, ...] = ()
     digest: str = ""
     """SHA-256 over the playbook file and every file it uses: what trust is given to."""

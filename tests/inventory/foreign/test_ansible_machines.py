@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 
 import pytest
 
@@ -184,6 +185,102 @@ def test_windows_without_a_password_has_no_credential_and_that_is_told(tmp_path)
     taken, _ = read(tmp_path, "a ansible_connection=winrm ansible_user=admin\n")
     assert taken.clients[0].endpoints["a"].credential is None
     assert any("--password USER=keyring:NAME" in note for note in taken.notes)
+
+
+WINRM = "a ansible_connection=winrm ansible_user=ops ansible_password=keyring:acme "
+
+
+@pytest.mark.parametrize(
+    ("said", "scheme", "port", "auth"),
+    [
+        ("", None, None, None),
+        ("ansible_port=5985", None, 5985, None),
+        ("ansible_winrm_scheme=http ansible_winrm_transport=ntlm", "http", None, "ntlm"),
+        ("ansible_winrm_scheme=HTTPS ansible_winrm_transport=basic", "https", None, "basic"),
+        ("ansible_winrm_transport=ssl ansible_port=5986", None, 5986, "basic"),
+        ("ansible_winrm_transport=ntlm,basic", None, None, "ntlm"),
+        ("ansible_psrp_protocol=http ansible_psrp_auth=negotiate", "http", None, "ntlm"),
+    ],
+)
+def test_what_is_said_of_winrm_is_taken_over(tmp_path, said, scheme, port, auth):
+    client = client_of(tmp_path, WINRM + said)
+    found = client.endpoints["a"]
+    assert (found.os, found.scheme, found.port) == ("windows", scheme, port)
+    assert client.credentials[found.credential].auth == auth
+    assert client.credentials[found.credential].password == SecretRef("keyring", "acme")
+
+
+def test_a_login_by_certificate_needs_both_files_and_no_user(tmp_path):
+    files = "ansible_winrm_cert_pem=/c.pem ansible_winrm_cert_key_pem=/c.key"
+    text = f"a ansible_connection=winrm ansible_winrm_transport=certificate {files}\n"
+    client = client_of(tmp_path, text)
+    (login,) = client.credentials.values()
+    assert (login.auth, login.key, login.certificate) == ("certificate", "/c.key", "/c.pem")
+    assert not login.agent
+    _, problems = read(tmp_path, text.replace("ansible_winrm_cert_key_pem", "x"))
+    assert "needs a TLS client certificate and its key" in problems[0].message
+
+
+def test_a_login_by_kerberos_needs_a_realm_and_no_password(tmp_path):
+    text = "a ansible_connection=winrm ansible_winrm_transport=kerberos ansible_user={}\n"
+    client = client_of(tmp_path, text.format("ops@ACME.EXAMPLE"))
+    (login,) = client.credentials.values()
+    assert (login.auth, login.user, login.password) == ("kerberos", "ops@ACME.EXAMPLE", None)
+    _, problems = read(tmp_path, text.format("ops"))
+    assert problems[0].message == "`kerberos` needs the realm of the user"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("ansible_winrm_transport=credssp", "`credssp` hands the password itself"),
+        ("ansible_winrm_transport=magic", "`magic` is no way to log in to windows"),
+        ("ansible_winrm_scheme=ftp", "`ftp` is neither http nor https"),
+        ("ansible_winrm_transport=basic ansible_port=5985", "would cross the network in clear"),
+        ("ansible_winrm_transport=plaintext ansible_winrm_scheme=http", "in clear"),
+    ],
+)
+def test_a_way_that_is_none_here_is_refused_at_its_place(tmp_path, said, message):
+    taken, problems = read(tmp_path, f"b\n{WINRM}{said}\n")
+    assert [(each.line, message in each.message) for each in problems] == [(2, True)]
+    assert "a" not in taken.clients[0].endpoints
+    taken, problems = read(tmp_path, f"b\n{WINRM}{said}\n", leave_out=True)
+    assert problems == ()
+    assert [each.name for each in taken.left_out] == ["a"]
+
+
+def test_what_windows_is_told_and_not_taken_over(tmp_path):
+    taken, _ = read(
+        tmp_path,
+        f"{WINRM}ansible_winrm_server_cert_validation=ignore ansible_ssh_private_key_file=/k\n",
+    )
+    notes = "\n".join(taken.notes)
+    assert "cannot be turned off, as for 1 endpoint Ansible does; `outagekit trust add`" in notes
+    assert "key: left out for 1 endpoint with windows" in notes
+    assert "auth: taken as ntlm for 1 endpoint with windows" in notes
+    assert taken.clients[0].credentials["ops"].key is None
+
+
+def test_windows_by_ssh_is_reached_by_winrm_and_not_on_the_port_of_ssh(tmp_path):
+    text = "a ansible_connection=ssh ansible_shell_type=powershell ansible_port=22\n"
+    taken, problems = read(tmp_path, text)
+    assert problems == ()
+    found = taken.clients[0].endpoints["a"]
+    assert (found.os, found.port) == ("windows", None)
+    assert "windows: 1 endpoint that Ansible reaches by SSH are reached by WinRM" in taken.notes
+
+
+def test_a_client_has_one_file_of_authorities(tmp_path):
+    ca = "ansible_winrm_ca_trust_path"
+    text = f"{WINRM}{ca}=tls/ca.pem\n" + WINRM.replace("a ", "b ", 1) + f"{ca}=/other.pem\n"
+    taken, problems = read(tmp_path, text)
+    assert Path(taken.clients[0].winrm.ca).is_absolute()
+    assert Path(taken.clients[0].winrm.ca).parts[-2:] == ("tls", "ca.pem")
+    (warning,) = problems
+    assert warning.warning
+    assert "`/other.pem` are left out" in warning.message
+    taken, _ = read(tmp_path, text.replace("/other.pem", "~/ca"), leave_out=True)
+    assert list(taken.clients[0].endpoints) == ["a", "b"]
 
 
 def test_a_key_without_user_is_for_the_persons_own_name(tmp_path):

@@ -17,7 +17,7 @@ from outagekit.inventory.foreign.program import Program, digest_of
 from outagekit.inventory.foreign.reading import Source, origin_of, read_foreign, source_of
 from outagekit.inventory.foreign.writing import client_text, write_clients
 from outagekit.inventory.load import inspect, load
-from outagekit.inventory.model import Client, Credential, Endpoint, Site
+from outagekit.inventory.model import Client, Credential, Endpoint, Site, Winrm
 
 OURS = "outagekit: 1\nclient: acme\nendpoints: {a: {address: 192.0.2.1, os: linux}}\n"
 
@@ -320,6 +320,7 @@ def clients(draw):
             site=draw(st.sampled_from([None, *sites])),
             tags=tuple(draw(unique(names, 3))),
             become=None if system == "windows" else draw(st.sampled_from([None, "sudo"])),
+            scheme=draw(st.sampled_from([None, "http", "https"])) if system == "windows" else None,
         )
     return Client(
         client="acme",
@@ -332,10 +333,15 @@ def clients(draw):
                 key=each.key,
                 agent=each.agent,
                 sudo=each.sudo,
+                auth=draw(st.sampled_from([None, "ntlm"])) if each.password else None,
             )
             for name, each in credentials.items()
         },
         sites=sites,
+        winrm=Winrm(
+            ca=draw(st.sampled_from([None, "~/ca.pem", str(Path("/tls/my ca.pem").absolute())])),
+            proxy=draw(st.sampled_from([None, "http://proxy.acme.example:3128"])),
+        ),
         endpoints=found,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from outagekit.credentials import SecretRef
 from outagekit.errors import UsageError
 from outagekit.inventory.foreign.columns import parse_columns
 from outagekit.inventory.foreign.proposal import Wishes
@@ -313,3 +314,55 @@ def test_names_that_cannot_be_used_can_be_left_out_as_well(tmp_path):
     assert problems == ()
     assert list(taken.clients[0].endpoints) == ["my-pc"]
     assert [each.name for each in taken.left_out] == ["my-pc", "日本", "all"]
+
+
+def test_windows_has_its_scheme_and_way_to_log_in_from_columns(tmp_path):
+    data = (
+        "Name,IP,OS,User,WinRM Scheme,WinRM Auth,Port\n"
+        "a,192.0.2.1,Windows 11,ops,http,ntlm,\nb,192.0.2.2,Windows 11,ops,https,basic,5986\n"
+        "c,192.0.2.3,Ubuntu,ops,https,magic,\nd,192.0.2.4,Windows 11,ops,,,5985\n"
+        "e,192.0.2.5,Windows 11,ops@ACME.EXAMPLE,,kerberos,\n"
+    )
+    passwords = {"ops": SecretRef("keyring", "acme")}
+    taken, problems = read(tmp_path, data, passwords=passwords)
+    assert problems == ()
+    (client,) = taken.clients
+    found = {
+        name: (each.scheme, each.port, client.credentials[each.credential].auth)
+        for name, each in client.endpoints.items()
+    }
+    assert found == {
+        "a": ("http", None, "ntlm"),
+        "b": ("https", 5986, "basic"),
+        "c": (None, None, None),
+        "d": (None, 5985, None),
+        "e": (None, None, "kerberos"),
+    }
+
+
+def test_windows_in_a_table_without_a_password_has_no_credential_and_that_is_told(tmp_path):
+    data = "Name,IP,OS,User,Key\na,192.0.2.1,Windows 11,ops,/k\n"
+    taken, problems = read(tmp_path, data)
+    assert problems == ()
+    assert taken.clients[0].endpoints["a"].credential is None
+    notes = "\n".join(taken.notes)
+    assert "--password USER=keyring:NAME" in notes
+    assert "key: left out for 1 endpoint with windows" in notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("http,basic,", "would cross the network in clear (column 5)"),
+        (",basic,5985", "would cross the network in clear (column 5)"),
+        (",credssp,", "`credssp` hands the password itself to the endpoint, and is not used here"),
+        (",certificate,", "a table cannot name the files of a certificate (column 5)"),
+        (",kerberos,", "`kerberos` needs the realm of the user"),
+        ("gopher,,", "`gopher` is neither http nor https"),
+    ],
+)
+def test_a_way_to_windows_that_is_none_is_a_fault_of_its_row(tmp_path, cells, message):
+    data = f"Name,IP,OS,Scheme,WinRM Auth,Port\na,192.0.2.1,Windows 11,{cells}\n"
+    ((line, said),) = faults_of(tmp_path, data, user="ops")
+    assert line == 2
+    assert message in said

@@ -485,3 +485,14 @@ def test_closing_leaves_no_thread_that_knocks(behind: Callable[..., Room], ways:
     until(lambda: len(set(ways.knocks)) == 20)
     room.prober.close()
     until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_a_windows_endpoint_is_seen_at_its_winrm(room: Room) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ports = {5986: port}
+        endpoint = Endpoint(
+            client="acme", name="pos-01", address="127.0.0.1", os="windows", ports=ports
+        )
+        room.prober.watch(Target(endpoint=endpoint), 0.0)
+        assert room.next() == "acme/pos-01"

@@ -1,4 +1,7 @@
-"""`trust add`, `list`, `replace`, `remove` and `log`: which host keys are believed, per client."""
+"""`trust add`, `list`, `replace`, `remove` and `log`: which keys are believed, per client.
+
+Keys are the host keys of SSH servers and the TLS certificates of Windows endpoints.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
     from outagekit.cli.render import Screen
     from outagekit.cli.trust.shown_keys import Found
     from outagekit.credentials import Vault
-    from outagekit.inventory.model import Endpoint
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Target
     from outagekit.transports.trust.scan import Asked
     from outagekit.transports.trust.store import TrustStore
 
 app = typer.Typer(
-    no_args_is_help=True, help="Host keys and machine ids that are believed, client by client."
+    no_args_is_help=True,
+    help="Host keys, certificates and machine ids that are believed, client by client.",
 )
 
 _Selector = Annotated[
@@ -45,7 +48,10 @@ _Jump = Annotated[
 _Source = Annotated[
     Path | None,
     typer.Option(
-        "--from", metavar="KNOWN_HOSTS", help="Take the keys from this file, ask no endpoint."
+        "--from",
+        metavar="FILE",
+        help="Take the keys from this known_hosts file, ask no endpoint; or believe only"
+        " certificates that stand in this PEM file.",
     ),
 ]
 _Client = Annotated[
@@ -67,27 +73,29 @@ def add(
     yes: _Yes = False,
     source: _Source = None,
 ) -> None:
-    """Show the host keys of endpoints that have none yet, ask once, and believe them from now.
+    """Show the host keys and certificates not believed yet, ask once, believe them from now.
 
-    Jump hosts on the way come first. Exits with 4 if some endpoints showed no key.
+    A certificate that an authority vouches for needs no belief of its own. Jump hosts on the way
+    come first. Exits with 4 if some endpoints showed no key.
     """
+    from outagekit.cli.trust.looking import asks_servers
     from outagekit.cli.trust.offering import offer_keys
 
     _require_somebody(shown.screen(), yes=yes)
-    with _open(where, stored, shown, selector, asking=source is None) as table:
+    with _open(where, stored, shown, selector, asking=asks_servers(source)) as table:
         screen = table.desk.screen
         offered = offer_keys(screen, table.access, table.targets, yes=yes, source=source)
     if shown.json:
         screen.document(offered.document)
-    if offered.failed and source and not offered.added:
-        raise NothingMatched(f"there is no host key for any of these endpoints in {source}")
+    if offered.failed and source and not (offered.added or offered.valid):
+        raise NothingMatched(f"there is no key for any of these endpoints in {source}")
     _exit_for(offered.failed)
 
 
 @app.command("list")
 @command
 def list_(stored: Stored, shown: Shown, client: _Client = None) -> None:
-    """List every host key and machine id that is believed, and what is odd about them."""
+    """List every host key, certificate and machine id that is believed, and what is odd."""
     from outagekit.cli.places import find_places
     from outagekit.cli.trust.beliefs import show_trusted
     from outagekit.transports.trust.store import TrustStore
@@ -121,14 +129,14 @@ def replace(
     yes: _Yes = False,
     source: _Source = None,
 ) -> None:
-    """Believe a new host key of endpoints that were set up anew; the old one and the pin go.
+    """Believe a new key or certificate of endpoints set up anew; the old one and the pin go.
 
-    Needs a reason, which is recorded with both keys before anything is changed.
+    Needs a reason, which is recorded with both before anything is changed.
     """
-    from outagekit.cli.trust.looking import looked_at
+    from outagekit.cli.trust.looking import asks_servers, looked_at
 
     because = _reason(shown.screen(), because, "Why did the key change?", yes=yes)
-    with _open(where, stored, shown, selector, asking=source is None) as table:
+    with _open(where, stored, shown, selector, asking=asks_servers(source)) as table:
         asked = table.asked(jump=jump)
         found = looked_at(table.desk.screen, table.access, asked, source=source)
         _replace(table, found, because, yes=yes)
@@ -202,7 +210,7 @@ def _open(
 
     desk = open_desk(shown.screen(), where, stored.state_dir)
     where = with_(where, limit=selector or where.limit)
-    endpoints = _without_windows(desk, choose_endpoints(desk, where))
+    endpoints = choose_endpoints(desk, where)
     targets = targets_of(desk, endpoints)
     vault = make_vault(desk)
     access = make_access(desk, vault)
@@ -213,16 +221,6 @@ def _open(
         yield _Table(desk, access, targets)
     finally:
         access.close()
-
-
-def _without_windows(desk: Desk, chosen: Sequence[Endpoint]) -> list[Endpoint]:
-    endpoints = [endpoint for endpoint in chosen if endpoint.os != "windows"]
-    if len(endpoints) < len(chosen):
-        left = f"{len(chosen) - len(endpoints)} of {len(chosen)} run Windows"
-        if not endpoints:
-            raise NothingMatched(f"{left}: they have no SSH host key")
-        desk.screen.note(f"{left} and are left out: they have no SSH host key")
-    return endpoints
 
 
 def _prepare_jumps(access: Access, vault: Vault, targets: Sequence[Target]) -> None:
@@ -265,8 +263,8 @@ def _replace(table: _Table, found: Sequence[Found], because: str, *, yes: bool) 
     changing = [each for each in map(_settled, found) if _is_changing(each)]
     same = sum(each.failure is None for each in found) - len(changing)
     if same:
-        screen.note(f"{same} of {len(found)} have the key that is believed already")
-    show_found(screen, [each for each in found if each not in changing and each.failure], store)
+        screen.note(f"{same} of {len(found)} have the key that is believed already, or need none")
+    show_found(screen, [each for each in found if each.failure is not None], store)
     if changing:
         screen.warn(
             "A changed key is how an impostor looks. Ask somebody who knows why it changed."
@@ -282,7 +280,10 @@ def _is_changing(found: Found) -> bool:
 
 
 def _settled(found: Found) -> Found:
-    """Return what is to be believed of a server that shows one of several keys it is known by."""
+    """Return what is to be believed of a server that shows one of several keys it is known by.
+
+    Of one whose certificate is valid nothing is, any more, unless it is the believed one.
+    """
     from dataclasses import replace as with_
 
     return found if found.changes else with_(found, keys=found.former)

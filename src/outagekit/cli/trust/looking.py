@@ -1,4 +1,7 @@
-"""Finding out which keys servers have: by asking them, or in a known_hosts file of somebody."""
+"""Finding out which keys servers have: by asking them, or in a file of somebody.
+
+That is a known_hosts file, or certificates: of these a server that shows one has it.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,11 @@ if TYPE_CHECKING:
     from outagekit.cli.render import Screen
     from outagekit.transports.open import Access
     from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust.certificates import Seen
     from outagekit.transports.trust.known_hosts import HostKey, KnownHosts
-    from outagekit.transports.trust.scan import Asked
+    from outagekit.transports.trust.scan import Asked, Shown
+
+    Answer = tuple[HostKey, ...] | Seen | Failure
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024
 _MANY: Final = 20
@@ -30,10 +36,26 @@ def looked_at(
 ) -> list[Found]:
     """Return what each server shows, or what `source` knows of it; none of it is believed yet.
 
-    A key that is revoked is a failure. Raises `InvalidInput` for a source that cannot be read.
+    A key that is revoked is a failure; a server whose messages are sealed by the login has nothing
+    to show. Raises `InvalidInput` for a source that cannot be read.
     """
-    answers = _in_file(screen, source, asked) if source else _shown(screen, access, asked)
+    if source is None:
+        answers = _shown(screen, access, asked)
+    elif asks_servers(source):
+        answers = _among(screen, access, source, asked)
+    else:
+        answers = _in_file(screen, source, asked)
     return [_found(access, *both) for both in zip(asked, answers, strict=True)]
+
+
+def asks_servers(source: Path | None) -> bool:
+    """Return whether servers are asked: unless their keys stand in a known_hosts file.
+
+    Raises `InvalidInput` for a source that cannot be read.
+    """
+    from outagekit.transports.trust.certificates import holds_certificates
+
+    return source is None or holds_certificates(_content(source))
 
 
 def former_of(access: Access, asked: Asked) -> Found:
@@ -42,30 +64,39 @@ def former_of(access: Access, asked: Asked) -> Found:
 
     client, address, port = asked.filed
     name = "" if _is_jump(access, asked) else asked.target.endpoint.name
+    trust, tls = access.trust, asked.shows_certificate
     return Found(
         client=client,
         server=_called(access, asked),
         name=host_name(address, port),
-        former=access.trust.known_keys(client, address, port),
+        former=(trust.known_certificates if tls else trust.known_keys)(client, address, port),
         endpoint_name=name,
-        machine_id=access.trust.machine_of(client, name) if name else "",
+        machine_id=trust.machine_of(client, name) if name else "",
+        is_tls=tls,
     )
 
 
-def _found(access: Access, asked: Asked, answer: tuple[HostKey, ...] | Failure) -> Found:
+def _found(access: Access, asked: Asked, answer: Answer) -> Found:
     from dataclasses import replace
 
     from outagekit.events import FailureKind
     from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust.certificates import Seen
 
     found = former_of(access, asked)
     if isinstance(answer, Failure):
         return replace(found, failure=answer)
+    keys = (answer.key,) if isinstance(answer, Seen) else answer
     revoked = access.trust.revoked_keys(*asked.filed)
-    if bad := [key for key in answer if key in revoked]:
-        what = f"{found.server} has a key that is revoked, never to be believed: {bad[0]}"
-        return replace(found, failure=Failure(FailureKind.HOST_KEY, what))
-    return replace(found, keys=answer)
+    if bad := [key for key in keys if key in revoked]:
+        kind, what = (
+            (FailureKind.TLS, "certificate") if found.is_tls else (FailureKind.HOST_KEY, "key")
+        )
+        detail = f"{found.server} has a {what} that is revoked, never to be believed: {bad[0]}"
+        return replace(found, failure=Failure(kind, detail))
+    if isinstance(answer, Seen) and answer.by:
+        return replace(found, valid=answer.key, by=answer.by)
+    return replace(found, keys=keys, why=answer.why if isinstance(answer, Seen) else "")
 
 
 def _is_jump(access: Access, asked: Asked) -> bool:
@@ -80,36 +111,71 @@ def _called(access: Access, asked: Asked) -> str:
     return f"{client} jump host {where}"
 
 
-def _shown(
-    screen: Screen, access: Access, asked: Sequence[Asked]
-) -> list[tuple[HostKey, ...] | Failure]:
-    from outagekit.transports.protocol import Failure
+def _shown(screen: Screen, access: Access, asked: Sequence[Asked]) -> list[Answer]:
+    from outagekit.transports.trust.known_hosts import HostKey
     from outagekit.transports.trust.scan import scan_keys
 
-    with _counted(screen, len(asked)) as told:
-        answers = scan_keys(asked, access, told=told)
-    return [answer if isinstance(answer, Failure) else (answer,) for answer in answers]
+    showing = [each for each in asked if not each.is_sealed]
+    with _counted(screen, showing) as told:
+        answers = iter(scan_keys(showing, access, told=told))
+    shown: list[Answer] = []
+    for each in asked:
+        answer = () if each.is_sealed else next(answers)
+        shown.append((answer,) if isinstance(answer, HostKey) else answer)
+    return shown
+
+
+def _among(screen: Screen, access: Access, source: Path, asked: Sequence[Asked]) -> list[Answer]:
+    """Return of what servers show only what stands in a file of certificates."""
+    from outagekit.events import FailureKind
+    from outagekit.transports.protocol import Failure
+    from outagekit.transports.trust.certificates import Seen, certificates_in
+
+    given = certificates_in(_content(source), str(source))
+    answers = iter(_shown(screen, access, [each for each in asked if each.shows_certificate]))
+    found: list[Answer] = []
+    for each in asked:
+        if each.is_sealed:
+            found.append(())
+            continue
+        if not each.shows_certificate:
+            detail = f"there is no key for it in {source}, which holds certificates"
+            found.append(Failure(FailureKind.HOST_KEY, detail))
+            continue
+        answer = next(answers)
+        if isinstance(answer, Seen) and not answer.by and answer.key not in given:
+            detail = f"it shows {answer.key}, which is not in {source}"
+            answer = Failure(FailureKind.TLS, detail)
+        found.append(answer)
+    return found
+
+
+def _content(source: Path) -> bytes:
+    from outagekit.source import read_bytes
+
+    return read_bytes(source, limit_bytes=_LARGEST_FILE)
 
 
 @contextmanager
-def _counted(screen: Screen, number: int) -> Iterator[Callable[[HostKey | Failure], None]]:
+def _counted(screen: Screen, asked: Sequence[Asked]) -> Iterator[Callable[[Shown], None]]:
     """Show how far it is while servers are asked; without a live screen say that it begins."""
     from outagekit.transports.protocol import Failure
 
-    done, without = 0, 0
+    number, done, without = len(asked), 0, 0
+    what = _what(asked)
 
     def line() -> str:
-        silent = f", {without:,} without a key" if without else ""
-        return f"asked {done:,} of {number:,} servers for their host key{silent}"
+        silent = f", {without:,} without one" if without else ""
+        return f"asked {done:,} of {number:,} servers for their {what}{silent}"
 
     if not screen.live:
         if number > _MANY:
-            screen.note(f"asking {number:,} servers for their host key")
+            screen.note(f"asking {number:,} servers for their {what}")
         yield lambda _: None
         return
     with screen.people.status(line()) as status:
 
-        def told(answer: HostKey | Failure) -> None:
+        def told(answer: Shown) -> None:
             nonlocal done, without
             done += 1
             without += isinstance(answer, Failure)
@@ -118,18 +184,19 @@ def _counted(screen: Screen, number: int) -> Iterator[Callable[[HostKey | Failur
         yield told
 
 
-def _in_file(
-    screen: Screen, source: Path, asked: Sequence[Asked]
-) -> list[tuple[HostKey, ...] | Failure]:
+def _what(asked: Sequence[Asked]) -> str:
+    kinds = dict.fromkeys("certificate" if a.shows_certificate else "host key" for a in asked)
+    return " or ".join(sorted(kinds, reverse=True))
+
+
+def _in_file(screen: Screen, source: Path, asked: Sequence[Asked]) -> list[Answer]:
     from outagekit.events import FailureKind
-    from outagekit.source import read_bytes
     from outagekit.transports.protocol import Failure
     from outagekit.transports.trust.known_hosts import KnownHosts, host_name
 
-    text = read_bytes(source, limit_bytes=_LARGEST_FILE).decode("utf-8", "surrogateescape")
-    hosts = KnownHosts(text)
+    hosts = KnownHosts(_content(source).decode("utf-8", "surrogateescape"))
     _warn_of_faults(screen, source, hosts)
-    answers: list[tuple[HostKey, ...] | Failure] = []
+    answers: list[Answer] = []
     vouched: list[str] = []
     for each in asked:
         _, address, port = each.filed
@@ -138,12 +205,17 @@ def _in_file(
         except OutagekitError as fault:
             answers.append(Failure(FailureKind.HOST_KEY, fault.message))
             continue
-        why = f"there is no key for it in {source}"
-        if hosts.revoked(name) and not hosts.keys(name):
-            why = f"its key is revoked in {source}"
-        elif hosts.has_authority(name) and not hosts.keys(name):
+        keys = tuple(k for k in hosts.keys(name) if _is_of(k, each))
+        if each.is_sealed or keys:
+            answers.append(keys)
+            continue
+        if hosts.has_authority(name):
             vouched.append(name)
-        answers.append(hosts.keys(name) or Failure(FailureKind.HOST_KEY, why))
+        revoked = any(_is_of(key, each) for key in hosts.revoked(name))
+        why = (
+            f"its key is revoked in {source}" if revoked else f"there is no key for it in {source}"
+        )
+        answers.append(Failure(FailureKind.HOST_KEY, why))
     if vouched:
         screen.warn(
             f"{source} has a certificate authority vouch for {fold_list(vouched, 3)}:"
@@ -151,6 +223,13 @@ def _in_file(
             " Ask the servers themselves: leave --from out"
         )
     return answers
+
+
+def _is_of(key: HostKey, asked: Asked) -> bool:
+    """Return whether a key is of the kind by which a server is known."""
+    from outagekit.transports.trust.known_hosts import CERTIFICATE
+
+    return (key.type == CERTIFICATE) == asked.shows_certificate and not asked.is_sealed
 
 
 def _warn_of_faults(screen: Screen, source: Path, hosts: KnownHosts) -> None:

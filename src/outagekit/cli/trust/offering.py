@@ -16,9 +16,11 @@ from outagekit.cli.trust.shown_keys import (
     shared_keys,
     tallied,
     twice_lines,
+    valid_lines,
 )
+from outagekit.cli.trust.wording import date_lines, key_row
 from outagekit.errors import OutagekitError, StoppedByPerson
-from outagekit.text import count, visible_line
+from outagekit.text import count, fold_list, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,22 +69,23 @@ class Offered:
     failed: list[Found] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     """Endpoints that had a key already."""
+    valid: list[Found] = field(default_factory=list)
+    """Those whose certificate is valid, and need not be believed for itself."""
+    sealed: list[str] = field(default_factory=list)
+    """Endpoints with http, which have no certificate."""
 
     @property
     def document(self) -> dict[str, Any]:
         """What `--json` prints."""
         return {
             "added": [
-                {
-                    "server": each.server,
-                    "name": each.name,
-                    "type": key.type,
-                    "fingerprint": key.fingerprint,
-                }
+                {"server": each.server, "name": each.name, **key_row(key)}
                 for each, key in self.added
             ],
             "failed": [each.row for each in self.failed],
             "known": self.known,
+            "validated": [each.row for each in self.valid],
+            "sealed": self.sealed,
             "shared": shared_keys(each for each, _ in self.added),
         }
 
@@ -96,11 +99,12 @@ def offer_keys(
     source: Path | None = None,
     quiet: bool = False,
 ) -> Offered:
-    """Show the keys of endpoints without one, ask once, and believe them.
+    """Show the keys and certificates of endpoints without one, ask once, and believe them.
 
     Jump hosts on the way without a key come first, and are asked about by themselves: what stands
-    behind them is seen through them. `source` is a known_hosts file to take the keys from; without
-    one the servers are asked. With `quiet` nothing is said where nothing is missing.
+    behind them is seen through them. `source` is a known_hosts file to take the keys from, or one
+    of certificates to compare with; without one the servers are asked. A certificate that is valid
+    needs no belief of its own. With `quiet` nothing is said where nothing is missing.
     """
     from outagekit.transports.trust.scan import ends_of, next_jumps
 
@@ -109,17 +113,42 @@ def offer_keys(
     while jumps := [j for j in next_jumps(targets, access) if j.filed not in tried]:
         tried.update(jump.filed for jump in jumps)
         _offer(screen, access, jumps, offered, yes=yes, source=source)
-    new = []
-    for end in ends_of(targets, access):
-        if access.trust.known_keys(*end.filed):
+    ends = ends_of(targets, access)
+    offered.sealed = [end.target.endpoint.id for end in ends if end.is_sealed]
+    showing = [end for end in ends if not end.is_sealed]
+    new: list[Asked] = []
+    for end in showing:
+        if _is_known(access.trust, end):
             offered.known.append(end.target.endpoint.id)
         else:
             new.append(end)
     if new:
         _offer(screen, access, new, offered, yes=yes, source=source)
-    elif not quiet:
-        screen.say("every one of these endpoints has a key that is believed")
+    if not quiet:
+        _say_rest(screen, offered, all_known=not new)
     return offered
+
+
+def _say_rest(screen: Screen, offered: Offered, *, all_known: bool) -> None:
+    if offered.known and all_known:
+        these = "every other one of these" if offered.sealed else "every one of these"
+        screen.say(f"{these} endpoints has a key that is believed")
+    if offered.sealed:
+        screen.say(_sealed_line(offered.sealed))
+
+
+def _is_known(store: TrustStore, end: Asked) -> bool:
+    known = store.known_certificates if end.shows_certificate else store.known_keys
+    return bool(known(*end.filed))
+
+
+def _sealed_line(endpoints: Sequence[str]) -> str:
+    need = "speaks http and needs" if len(endpoints) == 1 else "speak http and need"
+    return (
+        f"{len(endpoints):,} {need} no certificate ({fold_list(endpoints, 3)}): every message is"
+        " sealed by the NTLM or Kerberos login. Who answers must know the account or belong to its"
+        " domain; which machine it is, only the machine id tells that is pinned at the first login"
+    )
 
 
 def _offer(
@@ -135,7 +164,8 @@ def _offer(
 
     found = looked_at(screen, access, asked, source=source)
     offered.failed += [each for each in found if each.failure is not None]
-    good = [each for each in found if each.failure is None]
+    offered.valid += [each for each in found if each.valid is not None]
+    good = [each for each in found if each.keys and each.failure is None]
     show_found(screen, found, access.trust)
     if good:
         if not yes:
@@ -176,8 +206,11 @@ def show_found(screen: Screen, found: Sequence[Found], store: TrustStore) -> Non
         screen.say("\n".join(tallied(good)))
     elif good:
         screen.lines(key_lines(good, width))
-    if len(good) < len(found):
-        screen.say("\n".join(failure_lines(found)))
+    others = [*valid_lines(found), *failure_lines(found)]
+    if others:
+        screen.say("\n".join(others))
+    for line in date_lines((each.server, key) for each in good for key in each.keys):
+        screen.warn(line)
     believed = _believed(store, list(by_client(good))) if good else {}
     twice = twice_lines(good, believed)
     for line in twice:

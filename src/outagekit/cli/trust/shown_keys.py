@@ -1,4 +1,4 @@
-"""Host keys as people compare them: rows, blocks, groups of failures, keys seen twice. Pure.
+"""Keys and certificates as people compare them: rows, blocks, groups of failures, keys seen twice.
 
 A fingerprint is never shortened, and stands alone in its line where a table is too wide.
 """
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len
 
 from outagekit.cli.fitting import table_text
+from outagekit.cli.trust.wording import described, key_row
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.text import count, fold_list, visible_line
+from outagekit.transports.trust.known_hosts import CERTIFICATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 FEW: Final = 24
 """So many rows are shown to a person at once; of more only what stands out, and how many."""
 _NAMED: Final = 3
+_VALID_NAMED: Final = 8
 _TWICE_SHOWN: Final = 5
 
 
@@ -42,21 +45,33 @@ class Found:
     endpoint_name: str = ""
     machine_id: str = ""
     """The one that is pinned."""
+    is_tls: bool = False
+    """It is known by a TLS certificate, not by a host key."""
+    valid: HostKey | None = None
+    """A certificate somebody vouches for: it is not among `keys`, for it need not be believed."""
+    by: str = ""
+    """Who vouches for it, in words."""
+    why: str = ""
+    """Why nobody vouches for its certificate."""
 
     @property
     def changes(self) -> bool:
-        """Whether it has a key that was not believed so far."""
+        """Whether it shows a key that was not believed so far, where one has to be believed."""
+        if self.valid is not None:
+            return bool(self.former) and self.valid not in self.former
         return not set(self.keys) <= set(self.former)
 
     @property
     def row(self) -> dict[str, Any]:
         """What `--json` says of it."""
-        shown = [{"type": key.type, "fingerprint": key.fingerprint} for key in self.keys]
+        shown = [key_row(key) for key in (self.keys if self.valid is None else (self.valid,))]
         said: dict[str, Any] = {"server": self.server, "name": self.name, "keys": shown}
         if self.former:
             said["former"] = [str(key) for key in self.former]
         if self.machine_id:
             said["machine_id"] = self.machine_id
+        if self.by or self.why:
+            said |= {"validated_by": self.by} if self.by else {"not_valid": self.why}
         if self.failure is not None:
             said |= {"failure": self.failure.kind.value, "detail": self.failure.detail}
         return said
@@ -64,8 +79,28 @@ class Found:
 
 def key_lines(found: Sequence[Found], width: int | None) -> list[str]:
     """Return every key as a line of a table, or as two lines if the table is wider than `width`."""
-    rows = [(f.server, key.type, key.fingerprint) for f in found for key in f.keys]
+    rows = [(f.server, _words(f, key), key.fingerprint) for f in found for key in f.keys]
     return fitted(("server", "key", "fingerprint"), rows, width)
+
+
+def _words(found: Found, key: HostKey) -> str:
+    """Return what a key is, and of a certificate why it is not valid."""
+    words = described(key)
+    return f"{words} ({found.why})" if found.is_tls and found.why else words
+
+
+def valid_lines(found: Sequence[Found]) -> list[str]:
+    """Return whose certificates are valid, by who vouches for them."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for each in found:
+        if each.valid is not None:
+            groups[each.by].append(each.server)
+    lines = []
+    for by, servers in groups.items():
+        need = "needs" if len(servers) == 1 else "need"
+        names = fold_list(servers, _VALID_NAMED)
+        lines.append(visible_line(f"{len(servers):,} {need} no pin, validated by {by}: {names}"))
+    return lines
 
 
 def fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
@@ -87,7 +122,10 @@ def change_lines(found: Sequence[Found], width: int | None) -> list[str]:
         marked += [("new", key) for key in each.keys if not same]
         lines.append(visible_line(each.server))
         for mark, key in marked:
-            lines += _marked(f"  {mark}  {key.type}", key.fingerprint, width)
+            lines += _marked(f"  {mark}  {described(key)}", key.fingerprint, width)
+        if each.valid is not None and not same:
+            words = f"  new  {described(each.valid)}, validated by {each.by}, not pinned"
+            lines += _marked(words, each.valid.fingerprint, width)
         if each.machine_id:
             lines += _marked("  pin  machine", visible_line(each.machine_id), width)
     return lines
@@ -114,14 +152,15 @@ def tallied(found: Sequence[Found]) -> list[str]:
 
 def failure_lines(found: Sequence[Found]) -> list[str]:
     """Return why servers showed no key: by cause, with how many and the names of a few."""
-    groups: dict[str, list[Found]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for each in found:
         if each.failure is not None:
-            groups[each.failure.kind.value].append(each)
+            what = "certificate" if each.is_tls else "key"
+            groups[what, each.failure.kind.value].append(each)
     lines = []
-    for kind, group in sorted(groups.items(), key=lambda item: -len(item[1])):
+    for (what, kind), group in sorted(groups.items(), key=lambda item: -len(item[1])):
         names = fold_list([each.server for each in group], _NAMED)
-        lines.append(visible_line(f"no key from {len(group):,}, {kind}: {names}"))
+        lines.append(visible_line(f"no {what} from {len(group):,}, {kind}: {names}"))
         said = dict.fromkeys(each.failure.detail for each in group if each.failure)
         first = visible_line(next(iter(said)))
         lines.append(f"  {first}" if len(said) == 1 else f"  such as: {first}")
@@ -146,13 +185,19 @@ def twice_lines(
     groups = [(key, tuple(names.values())) for key, names in servers.items() if len(names) > 1]
     groups.sort(key=lambda group: -len(group[1]))
     lines = [
-        visible_line(f"{len(names):,} servers have one key: {fold_list(names, _NAMED)} ({key})")
+        visible_line(
+            f"{len(names):,} servers have one {_kind(key)}: {fold_list(names, _NAMED)} ({key})"
+        )
         for key, names in groups[:_TWICE_SHOWN]
     ]
     if len(groups) > _TWICE_SHOWN:
         more = count(len(groups) - _TWICE_SHOWN, "more key")
         lines.append(f"{more} that several servers have; --json names them")
     return lines
+
+
+def _kind(key: HostKey) -> str:
+    return "certificate" if key.type == CERTIFICATE else "key"
 
 
 def _names_of(

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from outagekit.inventory.foreign.table import Row, Table
 
-FIELDS: Final = ("name", "address", "os", "site", "tags", "client", "user", "key", "port")
+FIELDS: Final = (
+    *("name", "address", "os", "site", "tags", "client", "user", "key", "port"),
+    *("scheme", "auth"),
+)
 
 _GUESSES: Final[dict[str, str]] = {
     "name": "name|hostname|host|computername|computer|machinename|machine|devicename|device"
@@ -38,7 +41,9 @@ _GUESSES: Final[dict[str, str]] = {
     "|companyname|organizationname|organisationname|tenant",
     "user": "user|sshuser|username|login|loginname",
     "key": "key|keyfile|sshkey|identityfile|privatekeyfile",
-    "port": "port|sshport",
+    "port": "port|sshport|winrmport",
+    "scheme": "scheme|winrmscheme",
+    "auth": "winrmauth|winrmtransport|winrmauthentication",
 }
 """Field -> headers it is guessed by, the better ones first."""
 

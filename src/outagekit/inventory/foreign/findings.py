@@ -23,6 +23,7 @@ _LONGEST_LINE: Final = 300
 _SHOWN_KEYS: Final = (
     r"(?:ansible_(?:ssh_|winrm_|psrp_)?(?:host|port|user)|ansible_connection|ansible_become"
     r"|ansible_become_(?:method|user)|ansible_shell_type|ansible_group_priority"
+    r"|ansible_winrm_(?:scheme|transport|server_cert_validation)"
     r"|all|ungrouped|hosts|children|vars)"
 )
 _WORD: Final = r"[\w.:\[\]@-]*"

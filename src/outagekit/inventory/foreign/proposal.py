@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from outagekit.credentials import SecretRef
     from outagekit.events import OperatingSystem
     from outagekit.inventory.foreign.findings import Place
+    from outagekit.inventory.model import Auth, Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class Login:
     password: SecretRef | None = None
     passphrase: SecretRef | None = None
     sudo: SecretRef | None = None
+    certificate: str | None = None
+    """Of a TLS client certificate, that belongs to `key`."""
+    auth: Auth | None = None
+    """How Windows is logged in to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,10 @@ class Proposal:
     login: Login | None = None
     way: Way | None = None
     become: bool = False
+    scheme: Scheme | None = None
+    """Of Windows."""
+    ca: str | None = None
+    """PEM file with the certificate authorities it is believed by; of Windows."""
     client: str = ""
     """Name of its customer, where the file has one."""
 

@@ -15,6 +15,13 @@ from outagekit.inventory.foreign.findings import Findings, Place
 from outagekit.inventory.foreign.proposal import Gathered, LeftOut, Login, Proposal, Way, Wishes
 from outagekit.inventory.foreign.systems import is_other, system_of
 from outagekit.inventory.foreign.table import read_table
+from outagekit.inventory.foreign.winrm import (
+    KEY_LEFT_OUT,
+    NO_WAY_IN,
+    auth_named,
+    scheme_named,
+)
+from outagekit.inventory.windows import clear_fault, scheme_of
 from outagekit.source import shown
 from outagekit.text import count, fold_list
 
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from outagekit.errors import Problem
     from outagekit.events import OperatingSystem
     from outagekit.inventory.foreign.table import Row, Table
+    from outagekit.inventory.model import Scheme
 
 _BETWEEN_TAGS = re.compile(r"[,;|]")
 _BETWEEN_ADDRESSES = re.compile(r"[,;|\s]+")
@@ -108,8 +116,10 @@ class _Reading(NamedTuple):
         if system is None and not self.findings.faults:
             return LeftOut(name, self.place, f"its system is {shown(self._cell('os'))}")
         address = self._address(name, notes)
-        login = self._login(notes)
         port = self._port()
+        windows = system == "windows"
+        scheme = self._scheme() if windows else None
+        login = self._windows_login(scheme, port, notes) if windows else self._login(notes)
         client = self._cell("client")
         if "client" in self.columns.at and not client:
             self._fault("client", f"the client of {shown(name)} is missing")
@@ -127,6 +137,7 @@ class _Reading(NamedTuple):
             port=port,
             tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
             login=login,
+            scheme=scheme,
             way=Way(name=site) if site else None,
             client=client,
         )
@@ -203,6 +214,35 @@ class _Reading(NamedTuple):
         if key is None and password is None:
             notes.append("login: no key is named for {}: keys of your SSH agent are offered")
         return Login(user, key, password, sudo=sudo.get(user) or sudo.get(""))
+
+    def _scheme(self) -> Scheme | None:
+        text = self._cell("scheme")
+        return scheme_named(text, self.place, self.findings) if text else None
+
+    def _windows_login(
+        self, scheme: Scheme | None, port: int | None, notes: list[str]
+    ) -> Login | None:
+        text = self._cell("auth")
+        auth = auth_named(text, self.place, self.findings) if text else None
+        user = self._cell("user") or self.wishes.user
+        fault = clear_fault(auth, scheme_of(scheme, port))
+        if fault:
+            self._fault("auth", *fault)
+        if auth == "certificate":
+            hint = "write it into a file of ours"
+            self._fault("auth", "a table cannot name the files of a certificate", hint)
+        if self._cell("key"):
+            notes.append(KEY_LEFT_OUT)
+        if not user:
+            return None
+        if auth == "kerberos" and user.count("@") != 1:
+            hint = "write the user like ops@ACME.EXAMPLE"
+            self._fault("user", "`kerberos` needs the realm of the user", hint)
+        password = self.wishes.passwords.get(user) or self.wishes.passwords.get("")
+        if password is None and auth != "kerberos":
+            notes.append(NO_WAY_IN)
+            return None
+        return Login(user, password=password, auth=auth)
 
 
 def _is_number(text: str) -> bool:

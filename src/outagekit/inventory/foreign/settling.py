@@ -9,7 +9,7 @@ from outagekit.inventory.address import canonical
 from outagekit.inventory.foreign.findings import Findings
 from outagekit.inventory.foreign.names import Register, valid_client, valid_name
 from outagekit.inventory.foreign.proposal import LeftOut, Login, Proposal, Way
-from outagekit.inventory.model import Client, Credential, Endpoint, Site
+from outagekit.inventory.model import Client, Credential, Endpoint, Site, Winrm
 from outagekit.source import shown
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def settle(
         table = _Table(short)
         taken = [each for each in proposals if _is_taken(table, each, findings, left_out)]
         _warn_of_shared(taken, findings)
-        clients.append(table.client(_one_line(name, short)))
+        clients.append(table.client(_one_line(name, short), _authorities(taken, findings)))
         renamed += [("client", name, short)] if name and name != short else []
         renamed += table.renamed()
     return Taken(
@@ -130,14 +130,16 @@ class _Table:
             site=site,
             tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
             become="sudo" if proposal.become else None,
+            scheme=proposal.scheme,
         )
 
-    def client(self, name: str) -> Client:
+    def client(self, name: str, ca: str | None) -> Client:
         return Client(
             client=self._client,
             name=name,
             credentials=self.credentials,
             sites=self.sites,
+            winrm=Winrm(ca=ca),
             endpoints=self.endpoints,
         )
 
@@ -156,8 +158,10 @@ class _Table:
                 password=login.password,
                 key=login.key,
                 passphrase=login.passphrase,
-                agent=login.key is None and login.password is None,
+                certificate=login.certificate,
+                agent=login.key is None and login.password is None and login.auth is None,
                 sudo=login.sudo,
+                auth=login.auth,
             )
         return self._logins[login]
 
@@ -191,6 +195,17 @@ def _free(name: str, taken: Iterable[str]) -> str:
         ending = f"-{number}"
         found = f"{name[: 63 - len(ending)]}{ending}"
     return found
+
+
+def _authorities(proposals: list[Proposal], findings: Findings) -> str | None:
+    """Return the file of authorities of a client, who has one; others are left out and told."""
+    named = [each for each in proposals if each.ca]
+    first = named[0].ca if named else None
+    for other in (each for each in named if each.ca != first):
+        message = f"the authorities in {shown(other.ca or '')} are left out"
+        hint = "a client has one file of them: put all of them into it"
+        findings.warn(other.place, message, hint)
+    return first
 
 
 def _warn_of_shared(proposals: list[Proposal], findings: Findings) -> None:

@@ -47,6 +47,8 @@ def client_text(client: Client, *, source: str) -> str:
         lines.append(f"timezone: {_scalar(client.timezone)}")
     lines += _table("credentials", credentials)
     lines += _table("sites", sites)
+    winrm = _present(ca=client.winrm.ca, proxy=client.winrm.proxy)
+    lines += [f"winrm: {_flow(winrm)}"] if winrm else []
     lines += [f"defaults: {_flow(defaults)}"] if defaults else []
     lines += _table("endpoints", endpoints)
     return "\n".join(lines) + "\n"
@@ -74,6 +76,7 @@ def _credential(credential: Credential) -> dict[str, Any]:
         certificate=credential.certificate,
         agent=credential.agent or None,
         sudo=_reference(credential.sudo),
+        auth=credential.auth,
     )
 
 
@@ -94,6 +97,7 @@ def _endpoint(endpoint: Endpoint, defaults: Mapping[str, Any]) -> dict[str, Any]
         address=endpoint.address,
         os=endpoint.os,
         port=endpoint.port,
+        scheme=endpoint.scheme,
         credential=endpoint.credential,
         site=endpoint.site,
         tags=list(endpoint.tags) or None,

@@ -82,7 +82,7 @@ def take_back(work: Work) -> End:
     order = work.order
     if order.undo is None:
         return End(EndState.FAILED, FailureKind.PROTOCOL, "the step has no undo")
-    end = unsuccessful(work.command("undo", order.undo))
+    end = unsuccessful(work.command("undo", order.undo), order.success)
     if end is not None or order.check is None:
         return end or End(EndState.CHANGED)
     said = work.judge("check", order.check)

@@ -36,6 +36,7 @@ from outagekit.transports.watchdog import WATCHDOG
 Emit = Callable[[Report], None]
 
 _LONGEST_SAID = 300
+_BITS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,14 @@ def judged(part: str, outcome: Outcome) -> bool | End:
 
 
 def unsuccessful(outcome: Outcome, success: Sequence[int] = (0,)) -> End | None:
-    """Return the end a command means whose exit code is none of these; None if it is."""
+    """Return the end a command means whose exit code is none of these; None if it is.
+
+    Exit codes have 32 bits, which some systems tell with a sign and some without.
+    """
     if outcome.failure is not None:
         return failed(outcome.failure)
-    if outcome.exit_code not in success:
+    code = outcome.exit_code
+    if code is None or code & _BITS not in {each & _BITS for each in success}:
         return End(EndState.FAILED, FailureKind.EXIT_CODE, exit_text(outcome))
     return None
 

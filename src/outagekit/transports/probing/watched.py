@@ -10,6 +10,7 @@ from outagekit.events import EndpointId
 from outagekit.transports.probing.probe import probe_tcp, ssh_port
 from outagekit.transports.protocol import Target
 from outagekit.transports.sockets import Place, is_literal, look_up
+from outagekit.transports.winrm.place import place_of
 
 Site = tuple[str, str | None]
 """Client and name of a site; None: no site is named."""
@@ -60,7 +61,11 @@ class Straight:
 
     def place(self, target: Target) -> tuple[str, int]:
         """Return the address and port the inventory says."""
-        return target.endpoint.address, ssh_port(target.endpoint)
+        endpoint = target.endpoint
+        if endpoint.os == "windows":
+            place = place_of(endpoint)
+            return place.address, place.port
+        return endpoint.address, ssh_port(endpoint)
 
     def knock(self, target: Target, timeout_s: float) -> bool:
         """Return whether its port takes a connection."""

@@ -1,6 +1,6 @@
-"""Many host keys at once: what `trust add` shows before anything is trusted.
+"""Many host keys and certificates at once: what `trust add` shows before anything is trusted.
 
-Nobody is logged in but to the jump hosts on the way, and those only with a key that is trusted.
+Nobody is logged in to but the jump hosts on the way, and those only with a key that is trusted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from outagekit.events import FailureKind
 from outagekit.redaction import Secret
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Deadlines, Failure, Target
@@ -20,8 +21,14 @@ from outagekit.transports.sockets import dial
 from outagekit.transports.ssh.session import greet
 from outagekit.transports.ssh.ways.asker import cleaned
 from outagekit.transports.ssh.ways.route import Route
+from outagekit.transports.trust.certificates import Seen
 from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.trust.store import filed_under
+from outagekit.transports.winrm.place import place_of
+from outagekit.transports.winrm.scan import seen_certificate
+
+Shown = HostKey | Seen | Failure
+"""What a server showed: its host key, its certificate, or nothing."""
 
 AT_ONCE: Final = 64
 """Servers that are asked at once: most of the time each is only waited for."""
@@ -29,10 +36,20 @@ AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A server that is asked for its host key: an endpoint, or a jump host on the way to it."""
+    """A server that is asked who it is: an endpoint, or a jump host on the way to it."""
 
     target: Target
     route: Route
+
+    @property
+    def shows_certificate(self) -> bool:
+        """Whether it is known by a TLS certificate, not by a host key."""
+        return self.route.scheme == "https"
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it shows neither: its messages are sealed by the login itself."""
+        return self.route.scheme == "http"
 
     @property
     def filed(self) -> tuple[str, str, int]:
@@ -80,17 +97,17 @@ def scan_keys(
     asked: Sequence[Asked],
     access: Access,
     *,
-    told: Callable[[HostKey | Failure], None] = lambda _: None,
+    told: Callable[[Shown], None] = lambda _: None,
     at_once: int = AT_ONCE,
-) -> list[HostKey | Failure]:
-    """Return what each server shows as its host key, or why it showed none, in order.
+) -> list[Shown]:
+    """Return what each server shows as host key or certificate, or why it shows none, in order.
 
     At most `at_once` at a time, and no more of a site than the site allows; each ends by the
     deadlines. `told` is called in this thread for each answer as it comes. If this thread is
     interrupted, nothing goes on behind its back.
     """
     waiting = _Waiting(asked)
-    found: queue.SimpleQueue[tuple[int, HostKey | Failure]] = queue.SimpleQueue()
+    found: queue.SimpleQueue[tuple[int, Shown]] = queue.SimpleQueue()
 
     def scan() -> None:
         while (number := waiting.take()) is not None:
@@ -99,7 +116,7 @@ def scan_keys(
 
     for _ in range(min(at_once, len(asked))):
         threading.Thread(target=scan, daemon=True, name="outagekit-scan").start()
-    answers: dict[int, HostKey | Failure] = {}
+    answers: dict[int, Shown] = {}
     try:
         while len(answers) < len(asked):
             number, answer = found.get()
@@ -161,7 +178,9 @@ def scan_key(address: str, port: int, deadlines: Deadlines | None = None) -> Hos
     return _shown_key(stream, f"{address} port {port}", limits)
 
 
-def _key_of(asked: Asked, access: Access, stop: threading.Event) -> HostKey | Failure:
+def _key_of(asked: Asked, access: Access, stop: threading.Event) -> Shown:
+    if asked.route.scheme is not None:
+        return _certificate_of(asked, access, stop)
     asker = access.asker(asked.target.endpoint, stop)
     line = access.lines.connect(asked.route, asker)
     if isinstance(line, Failure):
@@ -169,6 +188,20 @@ def _key_of(asked: Asked, access: Access, stop: threading.Event) -> HostKey | Fa
     place, secrets = asked.route.end.place, line.secrets
     key = _shown_key(line.stream, place, access.deadlines, stop, secrets=secrets)
     return cleaned(line.explained(key), secrets) if isinstance(key, Failure) else key
+
+
+def _certificate_of(asked: Asked, access: Access, stop: threading.Event) -> Seen | Failure:
+    if asked.is_sealed:
+        detail = f"{asked.route.end.place} speaks http, which has no certificate"
+        return Failure(FailureKind.PROTOCOL, detail)
+    target, limits = asked.target, access.deadlines
+    return seen_certificate(
+        lambda: access.winrm_socket(target, stop, limits.connect_s),
+        place_of(target.endpoint),
+        ca=target.winrm.ca,
+        timeout_s=limits.handshake_s,
+        stop=stop,
+    )
 
 
 def _shown_key(

@@ -39,7 +39,13 @@ from outagekit.transports.trust.folder import (
     reason_of,
     stamp_of,
 )
-from outagekit.transports.trust.known_hosts import Entry, HostKey, KnownHosts, host_name
+from outagekit.transports.trust.known_hosts import (
+    CERTIFICATE,
+    Entry,
+    HostKey,
+    KnownHosts,
+    host_name,
+)
 
 _CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCK_S: Final = 10.0
@@ -120,6 +126,11 @@ class TrustStore:
         never = frozenset[HostKey]().union(*(hosts.revoked(name) for hosts in files))
         known = (key for hosts in files for key in hosts.keys(name) if key not in never)
         return tuple(dict.fromkeys(known))
+
+    def known_certificates(self, client: str, address: str, port: int) -> tuple[HostKey, ...]:
+        """Return the TLS certificates among them; a host key by the same name says nothing here."""
+        known = self.known_keys(client, address, port)
+        return tuple(key for key in known if key.type == CERTIFICATE)
 
     def revoked_keys(self, client: str, address: str, port: int) -> frozenset[HostKey]:
         """Return the keys that must never be trusted for an address of a client."""

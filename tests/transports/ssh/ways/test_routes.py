@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from outagekit.credentials import SecretRef
@@ -251,3 +252,59 @@ def test_an_endpoint_known_only_to_the_config_is_reached(
     bench.made.append(transport)
     opened = transport.open()
     assert not isinstance(opened, Failure), opened
+
+
+# --- Windows endpoints -------------------------------------------------------------------------
+
+
+def windows(jump: str | None = None, **facts: object) -> Target:
+    made = target(jump=jump, **facts)
+    endpoint = msgspec.structs.replace(made.endpoint, os="windows")
+    return msgspec.structs.replace(made, endpoint=endpoint)
+
+
+def test_the_way_to_a_windows_endpoint_ends_at_its_winrm() -> None:
+    for facts, port, scheme in (
+        ({}, 5986, "https"),
+        ({"scheme": "http"}, 5985, "http"),
+        ({"ports": {5986: 15986}}, 15986, "https"),
+    ):
+        found = Routes().route(windows(credential=login(), **facts))
+        end = Server("web-01", port, known_as="web-01", credential=login())
+        assert found == Route(end, scheme=scheme)
+        assert filed_under("acme", found.end) == ("acme", "web-01", port)
+
+
+def test_the_ssh_config_of_a_windows_endpoint_is_not_asked(routes: Make) -> None:
+    made = routes(
+        "Host *\n HostName wrong\n Port 1\n User x\n ProxyCommand nc %h\n HostKeyAlias y\n"
+        " BindAddress ::1\n"
+    )
+    found = made.route(windows(credential=login()))
+    assert found == Route(
+        Server("web-01", 5986, known_as="web-01", credential=login()), scheme="https"
+    )
+    assert made.notices == ()
+
+
+def test_the_ssh_config_of_its_jump_host_is(routes: Make) -> None:
+    made = routes(
+        "Host web-01\n HostName wrong\n ProxyJump never\n"
+        "Host bastion\n HostName 192.0.2.9\n Port 2222\n User b\n ProxyJump outer\n"
+    )
+    found = made.route(windows(jump="bastion", credential=login()))
+    me = this_machine().user
+    assert places(found) == [f"{me}@outer:22", "b@192.0.2.9:2222", "@web-01:5986"]
+    assert (found.scheme, found.command, found.is_direct) == ("https", "", False)
+    assert found.hops == made.route(target(jump="bastion", credential=login())).hops
+
+
+def test_the_same_address_with_another_system_has_another_way(routes: Make) -> None:
+    made = routes("")
+    ways = {made.route(each).words for each in (target(), windows(), windows(scheme="http"))}
+    assert len(ways) == 3
+
+
+def test_an_address_that_could_be_another_server_in_a_url_has_no_way() -> None:
+    with pytest.raises(InvalidInput, match="acme/web-01"):
+        Routes().route(windows(address="a/b"))

@@ -33,6 +33,16 @@ BECOME: Final = ("ansible_become",)
 METHOD: Final = ("ansible_become_method",)
 SHELL: Final = ("ansible_shell_type",)
 NETWORK: Final = ("ansible_network_os",)
+SCHEME: Final = ("ansible_winrm_scheme", "ansible_psrp_protocol")
+TRANSPORT: Final = ("ansible_winrm_transport", "ansible_psrp_auth")
+VALIDATION: Final = ("ansible_winrm_server_cert_validation", "ansible_psrp_cert_validation")
+AUTHORITIES: Final = (
+    "ansible_winrm_ca_trust_path",
+    "ansible_psrp_ca_cert",
+    "ansible_psrp_cert_trust_path",
+)
+CERTIFICATE: Final = ("ansible_winrm_cert_pem", "ansible_psrp_certificate_pem")
+CERTIFICATE_KEY: Final = ("ansible_winrm_cert_key_pem", "ansible_psrp_certificate_key_pem")
 SECRETS: Final = frozenset((*PASSWORD, *PASSPHRASE, *SUDO, *KEY_ITSELF))
 HONOURED: Final = SECRETS | frozenset(
     (
@@ -47,6 +57,12 @@ HONOURED: Final = SECRETS | frozenset(
         *METHOD,
         *SHELL,
         *NETWORK,
+        *SCHEME,
+        *TRANSPORT,
+        *VALIDATION,
+        *AUTHORITIES,
+        *CERTIFICATE,
+        *CERTIFICATE_KEY,
     )
 )
 

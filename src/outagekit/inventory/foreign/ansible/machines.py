@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from outagekit.inventory.address import address_fault
@@ -11,6 +12,13 @@ from outagekit.inventory.foreign.ansible import facts as known
 from outagekit.inventory.foreign.ansible.estate import ALL, UNGROUPED, EstateError
 from outagekit.inventory.foreign.ansible.facts import Facts
 from outagekit.inventory.foreign.ansible.jump import Jump, JumpError, jump_of
+from outagekit.inventory.foreign.ansible.winrm import (
+    Service,
+    check_realm,
+    login_of,
+    note_key,
+    service_of,
+)
 from outagekit.inventory.foreign.findings import Findings
 from outagekit.inventory.foreign.proposal import Gathered, LeftOut, Login, Proposal, Way, Wishes
 from outagekit.source import shown
@@ -85,9 +93,10 @@ class _Machine:
         self._facts.refuse_keys()
         system = self._system(connection)
         address = self._address(findings)
-        port = self._facts.port(known.PORT)
+        service = self._service(connection, findings) if system == "windows" else None
+        port = service.port if service else self._facts.port(known.PORT)
         become = system != "windows" and self._become(findings)
-        login = self._login(system, findings)
+        login = self._login(service, findings)
         way = self._way(system, findings)
         if findings.faults:
             return None
@@ -103,6 +112,8 @@ class _Machine:
             login=login,
             way=way,
             become=become,
+            scheme=service.scheme if service else None,
+            ca=service.ca if service else None,
         )
 
     def _connection(self) -> str:
@@ -145,38 +156,40 @@ class _Machine:
             return False
         return not findings.faults
 
-    def _login(self, system: OperatingSystem, findings: Findings) -> Login | None:
-        key = self._facts.text(known.KEY) or None
+    def _service(self, connection: str, findings: Findings) -> Service:
+        """Return how a Windows host is reached; what its SSH listens on is of no use for that."""
+        service = service_of(self._facts, self._host.place, findings, self._notes)
+        if self._facts.text(known.CONNECTION) and connection in _SSH:
+            self._notes.append("windows: {} that Ansible reaches by SSH are reached by WinRM")
+            return replace(service, port=None)
+        return service
+
+    def _login(self, service: Service | None, findings: Findings) -> Login | None:
+        key = None if service else self._facts.text(known.KEY) or None
         user = self._user(key, findings)
         passwords, sudo = self._wishes.passwords, self._wishes.sudo_passwords
         flag = "--password"
         password = self._facts.secret(
             known.PASSWORD, flag, passwords.get(user or "") or passwords.get("")
         )
-        login = Login(
-            user=user or "",
-            key=key,
-            password=password,
-            passphrase=self._facts.secret(known.PASSPHRASE, flag, None) if key else None,
-            sudo=self._facts.secret(
-                known.SUDO, "--sudo-password", sudo.get(user or "") or sudo.get("")
-            ),
+        asked = self._facts.secret(
+            known.SUDO, "--sudo-password", sudo.get(user or "") or sudo.get("")
         )
-        if user is None:
-            if password or login.sudo:
-                self._notes.append(
-                    "credential: none for {}, as no user is named; import --user names one"
-                )
-            return None
-        if system == "windows" and password is None:
+        if user is None and (password or asked):
             self._notes.append(
-                "credential: none for {} with windows, as no password is named;"
-                " import --password USER=keyring:NAME names one"
+                "credential: none for {}, as no user is named; import --user names one"
             )
+        if service:
+            place = self._facts.place(known.USER) or self._host.place
+            check_realm(service, user, place, findings)
+            note_key(self._facts, self._notes)
+            return login_of(service, user, password, self._notes)
+        if user is None:
             return None
         if key is None and password is None:
             self._notes.append("login: no key is named for {}: keys of your SSH agent are offered")
-        return login
+        passphrase = self._facts.secret(known.PASSPHRASE, flag, None) if key else None
+        return Login(user=user, key=key, password=password, passphrase=passphrase, sudo=asked)
 
     def _user(self, key: str | None, findings: Findings) -> str | None:
         user = self._facts.text(known.USER) or self._wishes.user

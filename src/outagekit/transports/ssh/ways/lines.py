@@ -1,4 +1,4 @@
-"""Byte streams to SSH servers: over TCP, through jump hosts, through a program.
+"""Byte streams to SSH and WinRM servers: over TCP, through jump hosts, a program or a proxy.
 
 A jump host is entered once and shared by all endpoints of its client whose way it is on; each
 endpoint has a channel of its own through it.
@@ -26,6 +26,7 @@ from outagekit.transports.ssh.ways.proxy import Proxy
 from outagekit.transports.ssh.ways.route import Route, Server
 from outagekit.transports.ssh.ways.shared import SharedHop
 from outagekit.transports.trust.store import filed_under
+from outagekit.transports.winrm.proxy import HttpProxy, tunnel
 
 if TYPE_CHECKING:
     from outagekit.transports.ssh.ways.hop import Hop
@@ -101,7 +102,7 @@ class Lines:
         """Return whether the server at the end of a route takes a connection; nothing is sent.
 
         Where its jump host is not to be had in that time, it does not. A program's connection
-        is seen by the server's greeting.
+        is seen by the server's greeting; a proxy is believed that it has connected.
         """
         if route.command and not route.hops:
             line = self._started(route.command)
@@ -135,6 +136,8 @@ class Lines:
         if route.hops:
             way = _Way.of(route, asker)
             return self._through(way, (route.end.address, port), asker, deadlines.connect_s)
+        if route.proxy is not None:
+            return _through_proxy(route.proxy, (route.end.address, port), asker, deadlines)
         made = dial(route.end.address, port, deadlines=deadlines, stop=asker.stop)
         return made if isinstance(made, Failure) else Line(made)
 
@@ -224,9 +227,20 @@ def connecting_s(route: Route, deadlines: Deadlines) -> float:
     """Return how long `Lines.connect` may take for a route, by the deadlines alone."""
     connect_s = deadlines.connect_s if route.end.connect_s is None else route.end.connect_s
     if not route.hops:
-        return 0.0 if route.command else deadlines.resolve_s + connect_s
+        to_proxy_s = 0.0 if route.proxy is None else deadlines.connect_s
+        return 0.0 if route.command else deadlines.resolve_s + to_proxy_s + connect_s
     # Twice: the connection to the jump host may turn out to be dead.
     return 2 * (_patience_s(deadlines, len(route.hops)) + connect_s + _MARGIN_S)
+
+
+def _through_proxy(
+    proxy: HttpProxy, place: tuple[str, int], asker: Asker, deadlines: Deadlines
+) -> Line | Failure:
+    made = dial(proxy.address, proxy.port, deadlines=deadlines, stop=asker.stop)
+    if isinstance(made, Failure):
+        return replace(made, detail=f"{proxy} cannot be reached: {made.detail}")
+    failure = tunnel(made, proxy, place, timeout_s=deadlines.connect_s, stop=asker.stop)
+    return Line(made) if failure is None else failure
 
 
 def _patience_s(deadlines: Deadlines, hops: int) -> float:

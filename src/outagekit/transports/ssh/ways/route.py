@@ -1,4 +1,4 @@
-"""The way to an endpoint's SSH server: which servers lie on it, and how each is named and entered.
+"""The way to an endpoint's SSH or WinRM server: which servers lie on it, and how each is entered.
 
 What the inventory says comes first; `~/.ssh/config` fills in what it leaves open. Pure: names are
 looked up, and connections made, elsewhere.
@@ -9,12 +9,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from outagekit.inventory.model import Credential
+from outagekit.inventory.model import Credential, Scheme
+from outagekit.transports.winrm.proxy import HttpProxy
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An SSH server as it is reached from here, or from the server before it."""
+    """A server as it is reached from here, or from the server before it.
+
+    All but an endpoint's own WinRM speak SSH.
+    """
 
     address: str
     port: int
@@ -53,6 +57,10 @@ class Route:
     command: str = ""
     """A command line (`ProxyCommand`, expanded) whose input and output are the connection to the
     first server."""
+    scheme: Scheme | None = None
+    """What the endpoint's WinRM speaks; None: the end is an SSH server."""
+    proxy: HttpProxy | None = None
+    """What connects to the end where there is neither a jump host nor a command."""
 
     @property
     def words(self) -> str:
@@ -60,16 +68,19 @@ class Route:
 
         Of a program only a hash is told: its command line may hold what is nobody's business.
         """
-        servers = [f"{_called(self.end)}", *(_called(hop) for hop in reversed(self.hops))]
+        scheme = f"{self.scheme} " if self.scheme else ""
+        servers = [f"{scheme}{_called(self.end)}", *(_called(hop) for hop in reversed(self.hops))]
         if self.command:
             digest = hashlib.sha256(self.command.encode("utf-8", "surrogateescape")).hexdigest()
             servers.append(f"ProxyCommand {digest}")
+        if self.proxy is not None:
+            servers.append(str(self.proxy))
         return " by ".join(servers)
 
     @property
     def is_direct(self) -> bool:
         """Whether a TCP connection from here leads straight to the endpoint."""
-        return not self.hops and not self.command
+        return not self.hops and not self.command and self.proxy is None
 
 
 def _called(server: Server) -> str:

@@ -1,7 +1,8 @@
-"""Which way leads to an endpoint's SSH server, worked out once and kept.
+"""Which way leads to an endpoint's SSH or WinRM server, worked out once and kept.
 
 What the inventory says wins: address, port, the credential's user and key, the site's jump host.
-The person's SSH config fills in what is left open, with the answers `ssh` itself would find.
+The person's SSH config fills in what is left open, with the answers `ssh` itself would find. Of a
+Windows endpoint it says nothing, since it is about SSH: there it is asked for the jump host only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 from outagekit.errors import InvalidInput
 from outagekit.inventory.address import parse_login
-from outagekit.inventory.model import Credential, Site
+from outagekit.inventory.model import Credential, Endpoint, Scheme, Site
 from outagekit.transports.probing.probe import ssh_port
 from outagekit.transports.protocol import Target
 from outagekit.transports.ssh.config.config import SshConfig
@@ -20,13 +21,17 @@ from outagekit.transports.ssh.config.expansion import Expanded, expand
 from outagekit.transports.ssh.config.model import Answer, Asked, Jump, Notice
 from outagekit.transports.ssh.ways.route import Route, Server
 from outagekit.transports.trust.known_hosts import SSH_PORT
+from outagekit.transports.winrm.place import place_of
+from outagekit.transports.winrm.proxy import parse_proxy
 
 _MOST_HOPS: Final = 16
 _LONGEST_CONNECT_S: Final = 60.0
 """A longer `ConnectTimeout` would keep others waiting."""
 
 _Ways = dict[tuple[Asked, tuple[Jump, ...], Credential | None], Route]
-_Key = tuple[str, int | None, Credential | None, str | None, Credential | None]
+_PlaceKey = tuple[Scheme | None, str, int | None]
+"""What WinRM speaks, None for SSH; address and port."""
+_Key = tuple[_PlaceKey, Credential | None, str | None, Credential | None, str | None]
 
 
 class Routes:
@@ -51,7 +56,8 @@ class Routes:
     def route(self, target: Target) -> Route:
         """Return the way to an endpoint.
 
-        Raises `InvalidInput` where `ssh` would refuse the config, with the place in it.
+        Raises `InvalidInput` where `ssh` would refuse the config, with the place in it, and for
+        a proxy or an address of a Windows endpoint that cannot be one.
         """
         key = _key(target)
         known = self._known.get(key)
@@ -63,13 +69,18 @@ class Routes:
             return self._known[key]
 
     def _worked_out(self, target: Target) -> Route:
-        if self._config is None:
-            return _plain(target)
         endpoint, credential = target.endpoint, target.credential
-        asked = Asked(endpoint.address, credential.user if credential else None, _port(target))
         by_site = _jump_of(target.site)
+        if self._config is None:
+            return _plain(target, by_site)
         finder = _Finder(self._config, target.jump_credential, self._ways)
-        route = finder.way(asked, credential, by_site)
+        if endpoint.os == "windows":
+            route = _to_winrm(target, finder.jump(by_site) if by_site is not None else None)
+        else:
+            user = credential.user if credential else None
+            route = finder.way(
+                Asked(endpoint.address, user, _port_of(endpoint)), credential, by_site
+            )
         self._notices.update(dict.fromkeys(finder.notices))
         return route
 
@@ -90,10 +101,14 @@ class _Finder:
         # As for `ssh -J`, which an endpoint's own ProxyJump and ProxyCommand do not matter to.
         found = self._config.answer(asked)
         end, _ = self._server(replace(found, proxy_jump=None, proxy_command=None), credential)
+        jump = self.jump(by_site)
+        return Route(end, (*jump.hops, jump.end), jump.command)
+
+    def jump(self, by_site: Jump) -> Route:
+        """Return the way to the jump host of a site."""
         login = self._jump_credential
         user = login.user if login is not None else by_site.user
-        jump = self._hop(Asked(by_site.host, user, by_site.port), (), login, 1)
-        return Route(end, (*jump.hops, jump.end), jump.command)
+        return self._hop(Asked(by_site.host, user, by_site.port), (), login, 1)
 
     def _way(
         self, asked: Asked, before: tuple[Jump, ...], credential: Credential | None, depth: int
@@ -150,30 +165,53 @@ class _Finder:
 def _key(target: Target) -> _Key:
     jump = target.site.jump if target.site else None
     credential, jump_credential = target.credential, target.jump_credential
-    return target.endpoint.address, _port(target), credential, jump, jump_credential
+    return _place_key(target.endpoint), credential, jump, jump_credential, target.winrm.proxy
 
 
-def _port(target: Target) -> int | None:
+def _place_key(endpoint: Endpoint) -> _PlaceKey:
+    if endpoint.os == "windows":
+        place = place_of(endpoint)
+        return place.scheme, place.address, place.port
+    return None, endpoint.address, _port_of(endpoint)
+
+
+def _port_of(endpoint: Endpoint) -> int | None:
     """Return the port the inventory says, a forward of it included; None if it says none."""
-    endpoint = target.endpoint
     return endpoint.ports.get(endpoint.port or SSH_PORT) or endpoint.port
 
 
-def _plain(target: Target) -> Route:
-    endpoint, jump = target.endpoint, _jump_of(target.site)
+def _plain(target: Target, by_site: Jump | None) -> Route:
+    jump = None
+    if by_site is not None:
+        port = by_site.port or SSH_PORT
+        login = target.jump_credential
+        server = Server(
+            by_site.host, port, known_as=by_site.host, user=by_site.user, credential=login
+        )
+        jump = Route(server)
+    endpoint = target.endpoint
+    if endpoint.os == "windows":
+        return _to_winrm(target, jump)
     end = Server(
         endpoint.address,
         ssh_port(endpoint),
         known_as=endpoint.address,
         credential=target.credential,
     )
-    if jump is None:
-        return Route(end)
-    port = jump.port or SSH_PORT
-    hop = Server(
-        jump.host, port, known_as=jump.host, user=jump.user, credential=target.jump_credential
+    return Route(end, (jump.end,) if jump is not None else ())
+
+
+def _to_winrm(target: Target, jump: Route | None) -> Route:
+    """Return the way to a Windows endpoint; its site's jump host wins over its client's proxy."""
+    place = place_of(target.endpoint)
+    end = Server(
+        place.address, place.port, known_as=place.address, credential=target.credential
     )
-    return Route(end, (hop,))
+    if jump is not None:
+        return Route(end, (*jump.hops, jump.end), jump.command, scheme=place.scheme)
+    named = target.winrm.proxy
+    proxy = parse_proxy(named) if named is not None else None
+    return Route(end, scheme=place.scheme, proxy=proxy)
 
 
 def _jump_of(site: Site | None) -> Jump | None:

@@ -1,0 +1,521 @@
+r"""The PowerShell texts around a script that runs by a task of its own, for PowerShell 2.0 to 5.1.
+
+They hold no value: what they need is assigned before them. `COMMON` and `PLACE` come first; then
+one of the others does its work and ends with an answer.
+
+The order of what a start does is what keeps a script from running twice. `begun` is made by the
+process that is going to run the script, already in a task of its own, by renaming a finished file:
+Windows gives a name that exists to no second file. So either it is there with all it says, or
+nothing began; of any number of starts at the same time one gets it, and only that one runs. A start
+gives up only while it holds `gate`, which a runner must hold when it takes `begun`. A start that
+died before is repeated; one that may have run anything never is.
+
+No value is left over to be printed: an answer is bytes on the streams.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Clock and process are the machine's, whatever is done to its date: a counter that begins anew with
+# each boot, and a start that is told to 100 ns, which no other process with that number has.
+COMMON: Final = r"""
+$ErrorActionPreference = 'Stop'
+function Get-OkClock {
+  $ticks = [Diagnostics.Stopwatch]::GetTimestamp()
+  return [long][Math]::Floor($ticks / [Diagnostics.Stopwatch]::Frequency)
+}
+function Get-OkBoot {
+  $key = 'HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager' +
+    '\Memory Management\PrefetchParameters'
+  $id = $null
+  try { $id = [Microsoft.Win32.Registry]::GetValue($key, 'BootId', $null) } catch { $id = $null }
+  if ($null -eq $id) { return '-' }
+  return [string]$id
+}
+function Get-OkBorn([int]$id) {
+  $one = $null
+  try { $one = [Diagnostics.Process]::GetProcessById($id) } catch { return '' }
+  $born = $null
+  try {
+    if ($one.HasExited) { return '' }
+    $born = $one.StartTime
+  } catch { $born = $null }
+  if ($null -eq $born) { return '-' }
+  return [string]$born.ToFileTimeUtc()
+}
+function Join-Ok([string]$folder, [string]$name) { return [IO.Path]::Combine($folder, $name) }
+function Write-OkNew([string]$path, [byte[]]$bytes) {
+  $through = [IO.FileOptions]::WriteThrough
+  $file = New-Object IO.FileStream($path, [IO.FileMode]::CreateNew, [IO.FileAccess]::Write,
+    [IO.FileShare]::None, 4096, $through)
+  try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
+}
+function Open-OkRead([string]$path) {
+  $share = [IO.FileShare]'ReadWrite, Delete'
+  $read = [IO.FileAccess]::Read
+  return (New-Object IO.FileStream($path, [IO.FileMode]::Open, $read, $share))
+}
+function Get-OkLength([string]$path) {
+  if (-not [IO.File]::Exists($path)) { return [long]0 }
+  $file = Open-OkRead $path
+  try { return [long]$file.Length } finally { $file.Close() }
+}
+function Read-OkBytes([string]$path, [long]$from, [int]$count) {
+  $file = Open-OkRead $path
+  try {
+    $null = $file.Seek($from, [IO.SeekOrigin]::Begin)
+    $bytes = New-Object byte[] $count
+    $got = 0
+    while ($got -lt $count) {
+      $more = $file.Read($bytes, $got, $count - $got)
+      if ($more -le 0) { break }
+      $got += $more
+    }
+    return [Text.Encoding]::GetEncoding(28591).GetString($bytes, 0, $got)
+  } finally { $file.Close() }
+}
+function Get-OkFamily($all, $family) {
+  do {
+    $grew = $false
+    foreach ($one in $all) {
+      $id = [int]$one.ProcessId
+      $above = [int]$one.ParentProcessId
+      if ($family.ContainsKey($id) -or -not $family.ContainsKey($above)) { continue }
+      if ([string]::CompareOrdinal([string]$one.CreationDate, $family[$above]) -lt 0) { continue }
+      $family[$id] = [string]$one.CreationDate
+      $grew = $true
+    }
+  } while ($grew)
+}
+function Stop-OkFamily([int]$top) {
+  $family = @{}
+  $family[$top] = ''
+  for ($round = 0; $round -lt 10; $round++) {
+    try { $all = @(Get-WmiObject -Class Win32_Process) } catch {
+      $cmd = Join-Ok ([Environment]::SystemDirectory) 'cmd.exe'
+      $null = & $cmd /d /c "taskkill.exe /F /T /PID $top >nul 2>&1"
+      return
+    }
+    foreach ($one in $all) {
+      if ($family[$top] -eq '' -and [int]$one.ProcessId -eq $top) {
+        $family[$top] = [string]$one.CreationDate
+      }
+    }
+    Get-OkFamily $all $family
+    $left = 0
+    foreach ($one in $all) {
+      $id = [int]$one.ProcessId
+      if ($id -eq $PID -or $family[$id] -ne [string]$one.CreationDate) { continue }
+      $left++
+      try { [Diagnostics.Process]::GetProcessById($id).Kill() } catch { $null = $_ }
+    }
+    if ($left -eq 0) { return }
+    [Threading.Thread]::Sleep(200)
+  }
+}
+"""
+
+# Sets where the folders are. What is refused is refused by `Deny-Ok`: nothing else means that
+# nothing began.
+PLACE: Final = r"""
+$okOut = [Console]::OpenStandardOutput()
+$okErr = [Console]::OpenStandardError()
+function Send-OkLine([string]$text) {
+  $bytes = [Text.Encoding]::UTF8.GetBytes($text + "`n")
+  $okOut.Write($bytes, 0, $bytes.Length)
+  $okOut.Flush()
+}
+function Deny-Ok([string]$why) { throw ('outagekit-refused ' + $why) }
+function Get-OkReason($record) {
+  $fault = $record.Exception
+  while ($null -ne $fault.InnerException) { $fault = $fault.InnerException }
+  return ($fault.Message -replace '\s+', ' ').Trim()
+}
+$okMe = [Security.Principal.WindowsIdentity]::GetCurrent()
+$okSid = $okMe.User.Value
+$okRole = [Security.Principal.WindowsBuiltInRole]::Administrator
+$okAdmin = (New-Object Security.Principal.WindowsPrincipal($okMe)).IsInRole($okRole)
+$okRules = 'D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+$okOwner = ''
+if ($okAdmin) { $okOwner = 'O:BA' }
+$okData = [Environment]::GetFolderPath('CommonApplicationData')
+$okBase = Join-Ok $okData 'outagekit'
+$okFolder = Join-Ok $okBase $okName
+$okBegun = Join-Ok $okFolder 'begun'
+function Test-OkOurs([string]$path) {
+  if (-not [IO.Directory]::Exists($path)) { return $false }
+  $link = [int][IO.FileAttributes]::ReparsePoint
+  if (([int][IO.File]::GetAttributes($path) -band $link) -ne 0) { return $false }
+  $ours = @('S-1-5-18', 'S-1-5-32-544', $okSid)
+  $kind = [Security.Principal.SecurityIdentifier]
+  $rights = [IO.Directory]::GetAccessControl($path)
+  if ($ours -notcontains $rights.GetOwner($kind).Value) { return $false }
+  if (-not $rights.AreAccessRulesProtected) { return $false }
+  foreach ($rule in $rights.GetAccessRules($true, $true, $kind)) {
+    $allows = $rule.AccessControlType -eq [Security.AccessControl.AccessControlType]::Allow
+    if ($allows -and $ours -notcontains $rule.IdentityReference.Value) { return $false }
+  }
+  return $true
+}
+function New-OkFolder([string]$path, [string]$rules) {
+  if (-not [IO.Directory]::Exists($path)) {
+    $rights = New-Object Security.AccessControl.DirectorySecurity
+    $rights.SetSecurityDescriptorSddlForm($rules)
+    $null = [IO.Directory]::CreateDirectory($path, $rights)
+  }
+  return (Test-OkOurs $path)
+}
+function Read-OkText([string]$path) {
+  for ($try = 1; [IO.File]::Exists($path); $try++) {
+    try {
+      return (Read-OkBytes $path 0 4096)
+    } catch {
+      if ($try -ge 10) { throw }
+      [Threading.Thread]::Sleep(50)
+    }
+  }
+  return $null
+}
+function Get-OkNumber([string]$text, [long]$else) {
+  if ($text -match '^-?[0-9]{1,15}$') { return [long]$text }
+  return $else
+}
+function Get-OkState {
+  $now = Get-OkClock
+  $it = @{ state = 'absent'; code = ''; age = [long]0; s = ''; id = 0; out = [long]-1; now = $now }
+  $text = Read-OkText $okBegun
+  if ($null -eq $text) { return $it }
+  $words = @($text.Trim() -split ' ') + @('-', '-', '-', '-', '-')
+  $nonce = 'none'
+  if ($words[0] -match '^[0-9a-f]{16,64}$') { $nonce = $words[0] }
+  $it.s = Join-Ok $okFolder "s.$nonce"
+  $it.id = [int](Get-OkNumber $words[1] 0)
+  $it.state = 'gone'
+  if ($it.id -gt 4) {
+    $born = Get-OkBorn $it.id
+    if ($born -eq $words[2]) { $it.state = 'running' }
+    if ($born -eq '-' -and (Get-OkBoot) -eq $words[3]) { $it.state = 'running' }
+  }
+  $last = $now
+  if ([IO.Directory]::Exists($it.s)) {
+    foreach ($path in [IO.Directory]::GetFiles($it.s, 'ended.*')) {
+      $parts = @([IO.Path]::GetFileName($path) -split '\.')
+      if ($parts.Count -ne 4) { continue }
+      $it.state = 'ended'
+      $it.code = [string](Get-OkNumber $parts[1] 1)
+      $last = Get-OkNumber $parts[2] $now
+      $it.out = Get-OkNumber $parts[3] (-1)
+    }
+  }
+  if ($it.state -ne 'running' -and [IO.File]::Exists((Join-Ok $okFolder 'stopped'))) {
+    $it.state = 'stopped'
+    $it.code = ''
+  }
+  $it.age = [Math]::Max([long]0, [long]($last - (Get-OkNumber $words[4] $now)))
+  return $it
+}
+function Wait-Ok {
+  $it = Get-OkState
+  $since = $it.now
+  while ($it.state -eq 'running') {
+    if (($it.now - $since) -ge $okWait -or $it.age -gt $okLimit) { break }
+    [Threading.Thread]::Sleep(200)
+    $it = Get-OkState
+  }
+  return $it
+}
+function Send-OkPart([string]$path, [long]$from, [long]$until, $to) {
+  if ($from -ge $until) { return }
+  $file = Open-OkRead $path
+  try {
+    $null = $file.Seek($from, [IO.SeekOrigin]::Begin)
+    $bytes = New-Object byte[] 65536
+    $left = $until - $from
+    while ($left -gt 0) {
+      $got = $file.Read($bytes, 0, [int][Math]::Min([long]$bytes.Length, $left))
+      if ($got -le 0) { break }
+      $to.Write($bytes, 0, $got)
+      $left -= $got
+    }
+    $to.Flush()
+  } finally { $file.Close() }
+}
+function Send-OkStream([string]$path, [long]$bytes, [bool]$rest, $to) {
+  if ($bytes -le $okKeep) {
+    if (-not $rest) { Send-OkPart $path 0 $bytes $to }
+  } elseif ($rest) {
+    Send-OkPart $path ($bytes - $okHalf) $bytes $to
+  } else {
+    Send-OkPart $path 0 $okHalf $to
+  }
+}
+function Send-OkState($it, [bool]$rest) {
+  $out = [long]0
+  $err = [long]0
+  $tells = $it.state -ne 'running' -and $it.s -ne ''
+  if ($tells) {
+    $outPath = Join-Ok $it.s 'out'
+    $errPath = Join-Ok $it.s 'err'
+    $out = Get-OkLength $outPath
+    if ($it.out -ge 0) { $out = [Math]::Min($out, $it.out) }
+    $err = Get-OkLength $errPath
+  }
+  $numbers = "code=$($it.code) age=$($it.age) out=$out err=$err"
+  Send-OkLine "outagekit-detached $($it.state) $numbers"
+  if ($tells) {
+    Send-OkStream $outPath $out $rest $okOut
+    Send-OkStream $errPath $err $rest $okErr
+  }
+}
+function Assert-OkOurs {
+  foreach ($path in @($okBase, $okFolder)) {
+    $there = [IO.Directory]::Exists($path) -or [IO.File]::Exists($path)
+    if ($there -and -not (Test-OkOurs $path)) {
+      Deny-Ok "$path belongs to somebody else, or others may get into it"
+    }
+  }
+}
+"""
+
+# Everything that is not refused but goes wrong is no answer: something may have begun.
+ANSWERING: Final = r"""
+try {%s} catch {
+  $okWhy = [string]$_.Exception.Message
+  if (-not $okWhy.StartsWith('outagekit-refused ')) { throw }
+  Send-OkLine 'outagekit-detached refused'
+  Send-OkLine $okWhy.Substring(18)
+}
+"""
+
+BEGIN: Final = r"""
+function New-OkPlace {
+  $rules = $okRules
+  if (-not $okAdmin) { $rules += "(A;OICI;FA;;;$okSid)" }
+  $why = 'it belongs to somebody else, or others may get into it'
+  for ($try = 1; $try -le 3; $try++) {
+    try {
+      if (-not (New-OkFolder $okBase ($okOwner + $rules))) { continue }
+      $own = "$okOwner$okRules(A;OICI;FA;;;$okSid)"
+      if (New-OkFolder $okFolder $own) { return }
+    } catch { $why = Get-OkReason $_ }
+    [Threading.Thread]::Sleep(50)
+  }
+  Deny-Ok "$okFolder cannot be used: $why"
+}
+function Set-OkPart([string]$s) {
+  # The path is data to the runner: no character of it is ever read as PowerShell.
+  $bytes = [Text.Encoding]::UTF8
+  $null = [IO.Directory]::CreateDirectory($s)
+  $given = $bytes.GetBytes($okNonce + "`n" + $okScript)
+  Write-OkNew (Join-Ok $s 'in') $given
+  Write-OkNew (Join-Ok $s 'line') ($bytes.GetBytes($okLine))
+  Write-OkNew (Join-Ok $s 'runner') ($bytes.GetBytes($okFacts + "`n" + $okRunner))
+  Write-OkNew (Join-Ok $s 'gate') @()
+  if ((Get-OkLength (Join-Ok $s 'in')) -ne $given.Length) { throw 'the disk may be full' }
+}
+function Get-OkStarter([string]$s) {
+  $path = [Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes($s))
+  $text = "`$okS = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('$path'))`n" +
+    "`$okText = [IO.File]::ReadAllText([IO.Path]::Combine(`$okS, 'runner'))`n" +
+    '& ([ScriptBlock]::Create($okText))'
+  return [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
+}
+function Undo-OkBegin([string]$s) {
+  # Returns whether nothing began, nor will: whoever holds the gate decides.
+  for ($try = 1; $try -le 100; $try++) {
+    try {
+      $gate = New-Object IO.FileStream((Join-Ok $s 'gate'), [IO.FileMode]::OpenOrCreate,
+        [IO.FileAccess]::ReadWrite, [IO.FileShare]::None, 1, [IO.FileOptions]::DeleteOnClose)
+      try { return (-not [IO.File]::Exists($okBegun)) } finally { $gate.Close() }
+    } catch {
+      # Without its folder no runner can begin.
+      if (-not [IO.Directory]::Exists($s)) { return (-not [IO.File]::Exists($okBegun)) }
+      [Threading.Thread]::Sleep(100)
+    }
+  }
+  return $false
+}
+function Clear-OkPart([string]$s) {
+  try { [IO.Directory]::Delete($s, $true) } catch { $null = $_ }
+}
+function Start-OkScript {
+  $s = Join-Ok $okFolder "s.$okNonce"
+  $why = ''
+  try { Set-OkPart $s } catch {
+    $why = Get-OkReason $_
+    Clear-OkPart $s
+    Deny-Ok "the script could not be written into ${okFolder}: $why"
+  }
+  $since = Get-OkClock
+  try { Start-OkTask $okTask (Get-OkStarter $s) $okAs $okTaskLimit } catch { $why = Get-OkReason $_ }
+  while ($why -eq '' -and -not [IO.File]::Exists($okBegun)) {
+    if (((Get-OkClock) - $since) -gt 20) { $why = 'it did not begin within 20 s' }
+    if (-not [IO.Directory]::Exists($s)) { $why = 'it could not write where it has to' }
+    [Threading.Thread]::Sleep(100)
+  }
+  if ([IO.File]::Exists($okBegun)) { return }
+  if (-not (Undo-OkBegin $s)) { return }
+  Remove-OkTasks $okTask $true
+  Clear-OkPart $s
+  Deny-Ok "the task $okTask could not be started: $why"
+}
+"""
+
+START: Final = r"""
+  New-OkPlace
+  $okSince = Get-OkClock
+  if (-not [IO.File]::Exists($okBegun)) { Start-OkScript }
+  $okWait -= (Get-OkClock) - $okSince
+  $okIt = Wait-Ok
+  Send-OkState $okIt $false
+"""
+
+WAIT: Final = r"""
+  Assert-OkOurs
+  $okIt = Wait-Ok
+  Send-OkState $okIt $false
+"""
+
+REST: Final = r"""
+  Assert-OkOurs
+  $okIt = Get-OkState
+  Send-OkState $okIt $true
+"""
+
+STOP: Final = r"""
+  Assert-OkOurs
+  $okIt = Get-OkState
+  if ($okIt.state -eq 'running') {
+    $okMark = Join-Ok $okFolder 'stopped'
+    if (-not [IO.File]::Exists($okMark)) { Write-OkNew $okMark @() }
+    try { [Diagnostics.Process]::EnterDebugMode() } catch { $null = $_ }
+    Stop-OkFamily $okIt.id
+    Remove-OkTasks $okName $true
+    $okWait = $okKill
+    $okLimit = [long]1000000000000
+    $okIt = Wait-Ok
+  }
+  Send-OkState $okIt $false
+"""
+
+RELEASE: Final = r"""
+  Assert-OkOurs
+  $okIt = Get-OkState
+  if ($okIt.state -eq 'running') {
+    Send-OkState $okIt $false
+  } else {
+    Remove-OkTasks $okName $true
+    for ($okTry = 1; $okTry -le 10 -and [IO.Directory]::Exists($okFolder); $okTry++) {
+      try {
+        # The proof that it ran goes last: what is left by a removal that was cut starts nothing.
+        foreach ($okOne in [IO.Directory]::GetDirectories($okFolder, 's.*')) {
+          [IO.Directory]::Delete($okOne, $true)
+        }
+        [IO.Directory]::Delete($okFolder, $true)
+      } catch { [Threading.Thread]::Sleep(200) }
+    }
+    if ([IO.Directory]::Exists($okFolder)) { Deny-Ok "$okFolder could not be removed" }
+    try { [IO.Directory]::Delete($okBase) } catch { $null = $_ }
+    Send-OkLine 'outagekit-detached released'
+  }
+"""
+
+# What the task runs: `$okS` is its folder. It ends with what it watches over, or with its time.
+RUNNER: Final = r"""
+$okFolder = [IO.Path]::GetDirectoryName($okS)
+$okBegun = Join-Ok $okFolder 'begun'
+function Get-OkTold([string]$path) {
+  $length = Get-OkLength $path
+  $from = [Math]::Max([long]0, $length - 16384)
+  $text = Read-OkBytes $path $from ([int]($length - $from))
+  $at = $text.LastIndexOf($okNonce + ' {"how":', [StringComparison]::Ordinal)
+  if ($at -lt 0) { return $null }
+  $found = [regex]::Match($text.Substring($at), '"rc":(-?[0-9]{1,11})[,}]')
+  if (-not $found.Success) { return $null }
+  return @{ code = [long]$found.Groups[1].Value; out = $from + $at }
+}
+function Get-OkGate {
+  $path = Join-Ok $okS 'gate'
+  for ($try = 1; [IO.File]::Exists($path) -and $try -le 50; $try++) {
+    try {
+      return New-Object IO.FileStream($path, [IO.FileMode]::Open, [IO.FileAccess]::ReadWrite,
+        [IO.FileShare]::None)
+    } catch { [Threading.Thread]::Sleep(100) }
+  }
+  return $null
+}
+function Set-OkBegun {
+  $gate = Get-OkGate
+  if ($null -eq $gate) { return $false }
+  try {
+    $claim = Join-Ok $okS 'claim'
+    $me = "$okNonce $PID $(Get-OkBorn $PID) $(Get-OkBoot) $(Get-OkClock)"
+    Write-OkNew $claim ([Text.Encoding]::ASCII.GetBytes($me))
+    foreach ($name in @('out', 'err', 'ending')) {
+      Write-OkNew (Join-Ok $okS $name) @()
+    }
+    [IO.File]::Move($claim, $okBegun)
+  } catch {
+    return $false
+  } finally { $gate.Close() }
+  try {
+    # Written through, so that the new name is on the disk before anything is run.
+    $file = New-Object IO.FileStream($okBegun, [IO.FileMode]::Append, [IO.FileAccess]::Write,
+      [IO.FileShare]::Read, 1, [IO.FileOptions]::WriteThrough)
+    try { $file.WriteByte(10) } finally { $file.Close() }
+  } catch { $null = $_ }
+  return $true
+}
+function Start-OkChild {
+  $line = [IO.File]::ReadAllText((Join-Ok $okS 'line'))
+  $system = [Environment]::SystemDirectory
+  $start = New-Object Diagnostics.ProcessStartInfo
+  $start.FileName = Join-Ok $system 'cmd.exe'
+  $start.WorkingDirectory = $system
+  $start.UseShellExecute = $false
+  # The streams belong to the last command of the line, which is the script's PowerShell.
+  $start.Arguments = '/d /s /c "chcp 65001 >nul & ' + $line + ' <"' + (Join-Ok $okS 'in') +
+    '" >"' + (Join-Ok $okS 'out') + '" 2>"' + (Join-Ok $okS 'err') + '""'
+  return [Diagnostics.Process]::Start($start)
+}
+function Wait-OkChild($child) {
+  $until = (Get-OkClock) + $okLimit + 60
+  while (-not $child.WaitForExit(500)) {
+    $alone = $okWatch -gt 0 -and (Get-OkBorn $okWatch) -ne $okWatchBorn
+    if ($alone -or (Get-OkClock) -gt $until) {
+      $mark = Join-Ok $okFolder 'stopped'
+      if (-not [IO.File]::Exists($mark)) { Write-OkNew $mark @() }
+      Stop-OkFamily $child.Id
+      $null = $child.WaitForExit(5000)
+      return
+    }
+  }
+}
+function Set-OkEnded($child) {
+  if (-not $child.HasExited) { return }
+  $path = Join-Ok $okS 'out'
+  $told = Get-OkTold $path
+  if ($null -eq $told) {
+    # It did not come to its end: only an `exit` of its own says how it ended.
+    $shut = @(-1073741510, 1073807364)
+    if (-not $okExits -or $shut -contains $child.ExitCode) { return }
+    $told = @{ code = [long]$child.ExitCode; out = Get-OkLength $path }
+  }
+  $name = "ended.$($told.code).$(Get-OkClock).$($told.out)"
+  [IO.File]::Move((Join-Ok $okS 'ending'), (Join-Ok $okS $name))
+}
+function Clear-OkAlone {
+  if ($okWatch -le 0 -or (Get-OkBorn $okWatch) -eq $okWatchBorn) { return }
+  try { [IO.Directory]::Delete($okFolder, $true) } catch { $null = $_ }
+}
+if (Set-OkBegun) {
+  $okChild = Start-OkChild
+  Wait-OkChild $okChild
+  Set-OkEnded $okChild
+  Clear-OkAlone
+} else {
+  try { [IO.Directory]::Delete($okS, $true) } catch { $null = $_ }
+}
+Remove-OkTasks $okTask $false
+"""
