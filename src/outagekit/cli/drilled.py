@@ -40,7 +40,7 @@ def run_drill(
     from outagekit.cli.end.document import counts_document
     from outagekit.cli.end.onward import playbook_words
     from outagekit.cli.end.summary import summary
-    from outagekit.cli.running import resume_run, run_plan, said_of, verdict_text
+    from outagekit.cli.running import keep_hands_on, resume_run, run_plan, said_of, verdict_text
     from outagekit.lab.rehearsal import rehearse
     from outagekit.run.replay import recorded
     from outagekit.transports.open import transport_for
@@ -64,6 +64,7 @@ def run_drill(
     )
     verdict = verdict_text(over.folder)
     said = said_of(over)
+    keep_hands_on(desk, over)
     log_path = over.folder / "log.jsonl"
     score = score_of(fleet, plan, over.ending.state)
     if shown.json:

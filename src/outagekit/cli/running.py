@@ -162,6 +162,7 @@ def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
 
     verdict = verdict_text(over.folder)
     said = said_of(over)
+    keep_hands_on(desk, over)
     log_path = over.folder / "log.jsonl"
     if shown.json:
         desk.screen.document(
@@ -172,6 +173,23 @@ def tell_ending(desk: Desk, plan: Plan, over: Conducted, shown: Shown) -> None:
     desk.screen.next(next_commands(over.ending, plan))
     if over.ending.exit_code:
         raise typer.Exit(over.ending.exit_code)
+
+
+def keep_hands_on(desk: Desk, over: Conducted) -> None:
+    """Write who is to be seen to by hand into the run's folder, where the playbook has a ladder."""
+    from outagekit.cli.end.by_hand import FILE, by_hand, table
+
+    found = by_hand(over.ending.state) if over.ending.state.plan.playbook.hands_on else ()
+    path = over.folder / FILE
+    try:
+        if found:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                path.chmod(0o600)
+                file.write(table(found))
+        else:  # of an earlier life of the run
+            path.unlink(missing_ok=True)
+    except OSError as fault:
+        desk.screen.warn(f"{FILE} could not be written: {fault.strerror or fault}")
 
 
 def said_of(over: Conducted) -> tuple[Said, ...]:

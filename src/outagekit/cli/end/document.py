@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from outagekit.cli.end.by_hand import by_hand
 from outagekit.cli.end.outcome import (
     closed_gate,
     foreseen_of,
@@ -31,7 +32,8 @@ def counts_document(
 
     `counts` has every end state, also those nobody is in; an endpoint that never came to its end
     is `finished: false`, its `state` is that of the steps it did, and `waiting` says for what.
-    `said` has every text that steps said for people, with who said it.
+    `said` has every text that steps said for people, with who said it; `hands_on` every endpoint
+    out of reach, when it was last seen, and what the playbook says is to be done there by hand.
     """
     state = ending.state
     counts = state.counts()
@@ -63,6 +65,7 @@ def counts_document(
             if end.undone
         ],
         "said": [each.document for each in said],
+        "hands_on": [each.row for each in by_hand(state)],
         "endpoints": [_endpoint(each, plan) for each in progress],
     }
 

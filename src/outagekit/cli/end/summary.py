@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from outagekit.cli.end.advice import ASKED, IN_DOUBT, UNKNOWN, advice_for, jump_of
+from outagekit.cli.end.by_hand import hand_lines
 from outagekit.cli.end.meaning import what_to_do
 from outagekit.cli.end.outcome import Waiting, foreseen_of, is_finished, is_good, waiting_of
 from outagekit.cli.end.said import said_lines
@@ -141,6 +142,7 @@ def summary(
         *question_lines(state, resumable=not drill),
         *room_lines(state, resumable=not drill),
         *_troubles(plan, progress, resumable=not drill),
+        *hand_lines(state),
         *_skips(plan, progress),
         *skipped_lines(state),
         *way_lines(state),
