@@ -35,8 +35,28 @@ def test_every_selector_of_a_playbook_is_judged_at_its_very_character(tmp_path):
     ]
 
 
+def test_the_selectors_of_a_hands_on_list_are_judged_as_well(tmp_path):
+    text = (
+        "hands_on:\n  - {rung: R1, for: tag:vm, do: x}\n  - {rung: R2, do: x}\n"
+        "  - {rung: R3, for: 'file:a', do: x}\n  - x\n  - {rung: R4, for: 7}\n"
+    )
+    (found,) = problems_of(tmp_path, text)
+    assert found.startswith("4:22: the selector is wrong here: a playbook serves many clients")
+
+
 @pytest.mark.parametrize(
-    "text", ["", "- a", "targets: 7", "rollout: x", "targets: tag:web", "{", "targets: [a, b c]"]
+    "text",
+    [
+        "",
+        "- a",
+        "hands_on: 7",
+        "hands_on: {a: b}",
+        "targets: 7",
+        "rollout: x",
+        "targets: tag:web",
+        "{",
+        "targets: [a, b c]",
+    ],
 )
 def test_what_is_no_bad_selector_is_left_to_others(tmp_path, text):
     assert problems_of(tmp_path, text) == []

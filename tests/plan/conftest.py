@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from outagekit.credentials import SecretRef
 from outagekit.inventory.model import Agreement, Client, Credential, Endpoint, Site
 from outagekit.plan.build import build_plan
 from outagekit.plan.model import Plan
@@ -48,6 +49,12 @@ def everything(name: str, **fields: Any) -> Client:
     return client(name, "diagnose", "collect", "remediate", "reboot", **fields)
 
 
+def windows(name: str = "acme", **fields: Any) -> Client:
+    """Return a client whose credential `admin` can log in to Windows."""
+    admin = Credential(name="admin", user=r"ACME\ops", password=SecretRef("prompt"))
+    return everything(name, credentials={"admin": admin, **fields.pop("more", {})}, **fields)
+
+
 def credentials(*names: str) -> dict[str, Credential]:
     return {name: Credential(name=name, user="ops") for name in names}
 
@@ -69,5 +76,16 @@ def plan(*steps: Step, endpoints: Any = (), clients: Any = (), **fields: Any) ->
 
 @pytest.fixture(scope="session")
 def a() -> SimpleNamespace:
-    names = (script, step, playbook, endpoint, client, everything, credentials, sites, plan)
+    names = (
+        script,
+        step,
+        playbook,
+        endpoint,
+        client,
+        everything,
+        windows,
+        credentials,
+        sites,
+        plan,
+    )
     return SimpleNamespace(**{build.__name__: build for build in names})

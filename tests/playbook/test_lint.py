@@ -134,3 +134,103 @@ def test_a_rollout_in_which_every_word_counts_has_no_warning(steps):
     rollout = "{waves: [1, 100%], pause: each, bake: 5m, waiting_room: 4h, pounce: fix}"
     assert warnings(steps(PROVEN, above=f"rollout: {rollout}\n")) == []
     assert warnings(steps(PROVEN, above="rollout: {first: pos-1}\n")) == []
+
+
+def messages(path):
+    return [found.partition(" | ")[0].partition(": ")[2] for found in warnings(path)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'cmd /c "sc.exe query 2>&1"',
+        "cmd.exe /d /c 'sc query 2>&1'",
+        "$ErrorActionPreference = 'Continue'\nsc.exe query 2>&1",
+        "# sc.exe query 2>&1\n$true",
+    ],
+)
+def test_streams_that_cmd_merges_or_that_may_fail_are_no_trap(steps, text):
+    assert warnings(steps("- {script: a.ps1, risk: read}", **{"a.ps1": text})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        (r"Copy-Item \\files\tools\fix.exe C:\x.exe", r"\\files\tools\fix.exe"),
+        (r"Get-Item '\\192.0.2.1\c$\x'", r"\\192.0.2.1\c$\x"),
+        (r'$x="\\$($OK.server)\share"', r"\\$($OK.server)\share"),
+    ],
+)
+def test_a_share_is_out_of_reach_of_a_login_over_the_network(steps, text, share):
+    path = steps("- {script: a.ps1, risk: read}", **{"a.ps1": text + "\n"})
+    (found,) = warnings(path)
+    assert found.startswith(f"a.ps1:1:{text.index(share) + 1}: a login over the network may not")
+    assert share in found
+    path = steps("- {script: a.cmd, risk: read}", **{"a.cmd": r"copy \\%OK_S%\t\x.exe C:\x"})
+    assert len(warnings(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"'C:\Windows' -match 'C:\\Windows\\System32'",
+        r"'\\d+\w' -replace '\\\\', '\\'",
+        r"Get-Item \\.\PhysicalDrive0, \\?\C:\long",
+        r"Get-Item \\$env:COMPUTERNAME\c$",
+        r"# from \\server\share",
+    ],
+)
+def test_what_only_looks_like_a_share_is_none(steps, text):
+    assert warnings(steps("- {script: a.ps1, risk: read}", **{"a.ps1": text})) == []
+    assert warnings(steps("- {script: a.sh, risk: read}", **{"a.sh": r"echo \\files\t"})) == []
+
+
+def test_the_system_goes_where_the_machine_may_go(steps):
+    text = (
+        r"- {powershell: 'Copy-Item \\files\tools\fix.exe C:\x.exe', verify: '$true', as: system}"
+    )
+    assert warnings(steps(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["wusa.exe /uninstall /kb:5 /quiet", "Start-Process WUSA -ArgumentList '/kb:5','/quiet' -Wait"],
+)
+def test_wusa_that_should_be_quiet(steps, text):
+    (found,) = messages(steps("- {script: a.ps1, risk: read}", **{"a.ps1": text}))
+    assert found.startswith("`wusa` does nothing with `/quiet`")
+    assert warnings(steps("- {script: a.ps1, risk: read}", **{"a.ps1": "wusa /?"})) == []
+
+
+def test_success_without_zero(steps):
+    path = steps(
+        """
+        - {id: a, sh: x, verify: y, success: [reboot_needed]}
+        - {id: b, sh: x, verify: y, success: [0, reboot_needed]}
+        """
+    )
+    assert [found.partition(" | ")[0] for found in warnings(path)] == [
+        "playbook.yaml:4:40: exit code 0 is no success for this step"
+    ]
+
+
+RUNG = "  - {{rung: {}, do: x{}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("rungs", "lost"),
+    [
+        (["", ", seen: true"], 2),
+        ([", for: all", ", for: all, seen: false"], 2),
+        ([", seen: true", ", seen: false", ", for: tag:a"], 3),
+        ([", seen: true", ", for: tag:a, seen: true"], 2),
+        ([", seen: true", ", for: tag:a", ""], None),
+        ([", for: tag:a", ", for: tag:b", ""], None),
+    ],
+)
+def test_a_rung_nobody_comes_to(steps, rungs, lost):
+    listed = "".join(RUNG.format(f"R{number}", rung) for number, rung in enumerate(rungs))
+    found = warnings(steps("- manual: Ring", above=f"hands_on:\n{listed}"))
+    assert len(found) == (lost is not None)
+    if lost:
+        assert found[0].startswith(f"playbook.yaml:{3 + lost}:5: nobody comes to the rung R")

@@ -253,3 +253,44 @@ def test_importing_the_model_and_the_loader_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_exit_codes_that_mean_success_are_numbers_or_names_each_once(steps):
+    codes = "[0, reboot_needed, 3010, reboot_started, busy, -1, 4294967295]"
+    path = steps(
+        f"- {{id: a, cmd: x, verify: y, success: {codes}}}\n- {{id: b, cmd: x, verify: y}}\n"
+        "- {id: c, cmd: findstr x y, risk: read, success: [0, 1]}"
+    )
+    a, b, c = load_playbook(path).steps
+    assert a.success == (0, 3010, 1641, 1618, -1, 4294967295)
+    assert (b.success, c.success) == ((0,), (0, 1))
+
+
+def test_a_drill_may_answer_with_any_exit_code_of_windows(steps):
+    for code in (3010, -1073741510, 4294967295):
+        above = f"drill: {{steps: {{a: {{exit_code: {code}}}}}}}\n"
+        path = steps("- {id: a, cmd: x, verify: y}", above=above)
+        assert load_playbook(path).drill.steps["a"].exit_code == code
+
+
+def test_the_rungs_of_the_hands_on_list_are_read_in_order(steps):
+    above = (
+        "hands_on:\n  - {rung: R2, seen: true, do: Restart it}\n"
+        "  - {rung: R6, for: 'tag:vm', seen: false, do: Attach its disk}\n"
+        "  - rung: R3\n    do: |\n      Safe mode.\n      By hand.\n"
+    )
+    playbook = load_playbook(steps("- manual: Ring", above=above))
+    assert playbook.hands_on == (
+        model.HandsOn(rung="R2", do="Restart it", seen=True),
+        model.HandsOn(rung="R6", do="Attach its disk", for_="tag:vm", seen=False),
+        model.HandsOn(rung="R3", do="Safe mode.\nBy hand.\n"),
+    )
+    stored = msgspec.json.encode(playbook)
+    assert msgspec.json.decode(stored, type=model.Playbook) == playbook
+
+
+def test_a_playbook_stored_before_there_was_a_hands_on_list_has_none(steps):
+    stored = msgspec.to_builtins(load_playbook(steps("- {id: a, sh: x, verify: y}")))
+    del stored["hands_on"], stored["steps"][0]["success"]
+    found = msgspec.convert(stored, model.Playbook)
+    assert (found.hands_on, found.steps[0].success) == ((), (0,))

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from outagekit.events import StepId
 
 Ending = Literal["exit", "hang", "reset"]
-How = Literal["end", "exit", "error"]
+How = Literal["end", "exit", "error", "cut"]
 
 SYNTAX_ERROR: Final = 2
 UNUSABLE_DRILL: Final = 70

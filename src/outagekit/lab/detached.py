@@ -6,20 +6,16 @@ asked for when their time is over. No clock but the machine's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from outagekit.lab.answers import Answer
+from outagekit.lab.shell import Asks
 from outagekit.transports.detached import answer_ended, answer_released, answer_started
 
 State = Literal["running", "ended", "gone", "stopped", "absent"]
 
-_WAITS: Final = re.compile(rb"^wait=(\d+)$", re.MULTILINE)
-_LIMIT: Final = re.compile(rb"^limit=(\d+)$", re.MULTILINE)
-_STOPS: Final = b': >"$folder/stopped"'
-_TELLS_THE_REST: Final = b"\ntell rest\n"
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -54,20 +50,20 @@ class DetachedScripts:
         ends_ns = now_ns + int(answer.takes_s * _SECOND_NS)
         self._scripts[name] = _Script(replace(answer, takes_s=0.0), now_ns, ends_ns)
 
-    def tell(self, name: str, command: bytes) -> Answer:
-        """Return what the machine answers about a script, having waited as the command says."""
+    def tell(self, name: str, asks: Asks) -> Answer:
+        """Return what the machine answers about a script, having waited as it is asked to."""
         script = self._scripts.get(name)
         if script is None:
             return Answer(stdout=_line("absent"))
         now_ns = self._clock()
-        if _STOPS in command and script.state(now_ns) == "running":
+        if asks.stops and script.state(now_ns) == "running":
             script.cut = "stopped"
         waits_ns = 0
         if script.state(now_ns) == "running":
-            until_ns = [script.ends_ns, now_ns + _told_ns(_WAITS, command)]
-            until_ns.append(script.began_ns + _told_ns(_LIMIT, command))
+            until_ns = [script.ends_ns, now_ns + asks.wait_s * _SECOND_NS]
+            until_ns.append(script.began_ns + asks.limit_s * _SECOND_NS)
             waits_ns = max(0, min(until_ns) - now_ns)
-        said = _said(script, now_ns + waits_ns, rest=_TELLS_THE_REST in command)
+        said = _said(script, now_ns + waits_ns, rest=asks.rest)
         return replace(said, takes_s=waits_ns / _SECOND_NS)
 
     def release(self, name: str) -> Answer:
@@ -83,11 +79,6 @@ class DetachedScripts:
         for script in self._scripts.values():
             if script.state(self._clock()) == "running":
                 script.cut = "gone"
-
-
-def _told_ns(pattern: re.Pattern[bytes], command: bytes) -> int:
-    told = pattern.search(command)
-    return int(told[1]) * _SECOND_NS if told else 0
 
 
 def _said(script: _Script, now_ns: int, *, rest: bool) -> Answer:

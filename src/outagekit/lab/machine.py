@@ -173,9 +173,16 @@ class Machine:
         code = answer.exit_code if answer.ending == "exit" else None
         if part == _SCRIPT and detached and ran and answer.ending == "exit":
             self._detached.begin(detached, answer)
-            answer = self._detached.tell(detached, script)
+            answer = self._detached.tell(detached, self.shell.asks_in(script))
         self._record(name, part, digest, ran=ran, exit_code=code)
-        return answer
+        asked = ran and answer.ending == "exit" and self._is_question(name, part)
+        return self.shell.verdict(script, answer) if asked else answer
+
+    def _is_question(self, name: StepId, part: str) -> bool:
+        """Say whether a command wants a yes or no: a wait's own script does as well."""
+        step = self._steps.get(name)
+        waits = step is not None and isinstance(step.action, WaitScript)
+        return part in _VERDICTS or (waits and part == _SCRIPT)
 
     def _answered(
         self, name: StepId, part: str, script: bytes, detached: str
@@ -210,7 +217,7 @@ class Machine:
     def _told(self, part: str, script: bytes, detached: str) -> Answer:
         if part == "release":
             return self._detached.release(detached)
-        return self._detached.tell(detached, script)
+        return self._detached.tell(detached, self.shell.asks_in(script))
 
     def missed(self, step: str, part: str, script: bytes) -> None:
         """Record a command that reached the machine, which went down before it was executed."""
@@ -316,8 +323,7 @@ class Machine:
         is_undo = holds(script, step.undo) and not holds(script, _script_of(step))
         try:
             if part in _VERDICTS:
-                is_so = self.verdict(step, part, values)
-                return self.shell.verdict(script, is_so=is_so)
+                return Answer(0 if self.verdict(step, part, values) else 1)
             if part == _UNDO or (part == _SCRIPT and is_undo):
                 self.state.update(self._before.pop(step.id, {}))
                 self._done.discard(step.id)
@@ -350,8 +356,7 @@ class Machine:
 
     @property
     def _myself(self) -> Myself:
-        name = self.endpoint.partition("/")[2]
-        return Myself(self.machine_id, self.boot_id, self.up_s, name)
+        return Myself(self.machine_id, self.boot_id, self.up_s)
 
     @property
     def _dawdle_s(self) -> float:

@@ -14,7 +14,7 @@ from outagekit.events import EndpointId
 from outagekit.lab.answers import SYNTAX_ERROR, Answer
 from outagekit.lab.chance import token
 from outagekit.lab.files import Files
-from outagekit.lab.shell import Myself, Named
+from outagekit.lab.shell import Asks, Myself, Named
 from outagekit.playbook.model import Script
 from outagekit.transports.posix.detached import script_in
 
@@ -23,6 +23,10 @@ _OPENING: Final = re.compile(r"\{ (?:\{\n)?set -eu\n(?:unset LANGUAGE\n)?")
 # A shell joins what is in single quotes with what is escaped between them: 'it'\''s'.
 _ASSIGNMENT: Final = re.compile(r"OK_([A-Z0-9_]+)=((?:'[^']*'|\\')*)\n")
 _QUOTED: Final = re.compile(r"'([^']*)'|\\'")
+_WAITS: Final = re.compile(rb"^wait=(\d+)$", re.MULTILINE)
+_LIMIT: Final = re.compile(rb"^limit=(\d+)$", re.MULTILINE)
+_STOPS: Final = b': >"$folder/stopped"'
+_TELLS_THE_REST: Final = b"\ntell rest\n"
 _FACT: Final = re.compile(r"OK_(STEP|PART|DETACHED)=(.*)", re.DOTALL)
 
 
@@ -104,7 +108,21 @@ class PosixShell:
             lines.append("uid=0")
         return Answer(stdout="".join(f"{line}\n" for line in lines))
 
-    def verdict(self, script: bytes, *, is_so: bool) -> Answer:
-        """Return exit code 0 or 1."""
+    def asks_in(self, script: bytes) -> Asks:
+        """Return what the settings before the text say, and the text itself."""
+        return Asks(
+            wait_s=_told(_WAITS, script),
+            limit_s=_told(_LIMIT, script),
+            stops=_STOPS in script,
+            rest=_TELLS_THE_REST in script,
+        )
+
+    def verdict(self, script: bytes, answer: Answer) -> Answer:
+        """Return it as it is: a POSIX shell says it by the exit code."""
         del script
-        return Answer(0 if is_so else 1)
+        return answer
+
+
+def _told(pattern: re.Pattern[bytes], script: bytes) -> int:
+    found = pattern.search(script)
+    return int(found[1]) if found else 0

@@ -33,7 +33,19 @@ class Myself:
     machine_id: str
     boot_id: str
     uptime_s: float
-    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What is asked of a script that goes on without the connection."""
+
+    wait_s: int = 0
+    """So long the answer may wait for its end."""
+    limit_s: int = 0
+    """And no longer once it has run for so long."""
+    stops: bool = False
+    rest: bool = False
+    """Only what is beyond the first part of its output."""
 
 
 class Shell(Protocol):
@@ -76,6 +88,10 @@ class Shell(Protocol):
         """Return what the machine answers when asked who it is."""
         ...
 
-    def verdict(self, script: bytes, *, is_so: bool) -> Answer:
-        """Return what a check or verify answers."""
+    def asks_in(self, script: bytes) -> Asks:
+        """Return what a command about a script that goes on without the connection asks for."""
+        ...
+
+    def verdict(self, script: bytes, answer: Answer) -> Answer:
+        """Return how a yes (exit code 0) or a no (1) is said; another answer as it is."""
         ...

@@ -93,7 +93,7 @@ def _digest(document: Mapping[str, Any]) -> str:
         playbook["steps"] = [_without_line(step) for step in steps]
         meant["playbook"] = playbook
     clients = meant.get("clients")
-    if isinstance(clients, list):
+    if isinstance(clients, list | tuple):
         meant["clients"] = [_without_folders(client) for client in clients]
     return hashlib.sha256(msgspec.json.encode(meant, order="deterministic")).hexdigest()
 

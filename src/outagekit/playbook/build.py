@@ -82,6 +82,8 @@ class PlaybookBuilder:
         risk = self._risk(loc, step, action)
         if action != model.Manual(""):
             self._misplaced(loc, step, action)
+            if step.as_ == "system" and not isinstance(action, _LOCAL):
+                self._as_system(loc, action)
         return model.Step(
             id=naming[0],
             title=naming[1],
@@ -130,9 +132,15 @@ class PlaybookBuilder:
             if key in given:
                 message = f"`{key}` has no place here: this step {why}"
                 self._findings.add((*loc, key), message, "remove it", key=True)
-        if step.as_ == "system" and not local:
-            message = "`as: system` is for scripts: this step runs none"
+
+    def _as_system(self, loc: Location, action: model.Action) -> None:
+        """Note `as: system` where no script for Windows is the action."""
+        if not isinstance(action, model.RunScript):
+            message = "`as: system` is for steps that run a script"
             self._findings.add((*loc, "as"), message, "do it in a powershell step")
+        elif action.script.for_os("windows") is None:
+            message = "`as: system` is for windows, and this step has no script for it"
+            self._findings.add((*loc, "as"), message, "add one in powershell, or `as: root`")
 
     def _timeout_s(self, loc: Location, step: StepInput, action: model.Action) -> float:
         if step.timeout is not None:

@@ -20,7 +20,8 @@ _MERGED_STREAMS = re.compile(r"2>&1")
 _BY_CMD = re.compile(r"\bcmd(?:\.exe)?\b[^\n|;]*\s/c\s", re.IGNORECASE)
 _GOES_ON = re.compile(r"\$ErrorActionPreference\s*=\s*['\"]?(?:Silently)?Continue", re.IGNORECASE)
 _SHARE = re.compile(
-    r"(?:^|(?<=[\s'\"(=,;@]))\\\\[A-Za-z0-9$%{][\w.$%{}():-]*\\[^\s\\'\"]+", re.MULTILINE
+    r"(?:^|(?<=[\s'\"(=,;@]))\\\\[A-Za-z0-9$%{][\w.$%{}():-]*\\[^\s\\'\"][^\s'\",;]*",
+    re.MULTILINE,
 )
 """`\\\\server\\share`, also where a value stands for the server; no `\\\\.\\` and no regex."""
 _HERE = re.compile(
@@ -60,13 +61,23 @@ def lint_code(playbook: model.Playbook, piece: Written, findings: Findings) -> N
     if code.language == "powershell":
         rules.append(_merged_streams)
     if code.language in _WINDOWS:
-        rules += [_shares, _quiet_wusa]
+        rules.append(_quiet_wusa)
+    if code.language in _WINDOWS and not _is_of_system(playbook, piece):
+        rules.append(_shares)
     for rule in rules:
         for found in rule(code.text):
             if not _is_comment(code.text, found.offset):
                 _warn(piece, found, findings)
     for found in _placeholders(playbook, code):
         _warn(piece, found, findings)
+
+
+def _is_of_system(playbook: model.Playbook, piece: Written) -> bool:
+    """Return whether a script runs as the machine itself, which goes where the machine may go."""
+    match piece.loc:
+        case ("steps", int(index), *_):
+            return playbook.steps[index].account == "system"
+    return False
 
 
 def _merged_streams(text: str) -> Iterator[_Found]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from outagekit.playbook.model import ValueType
+from outagekit.playbook.model import SUCCESS_NAMES, ValueType
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Outcome
 from outagekit.transports.values import utc_text
@@ -18,6 +18,11 @@ STILL_RUNS_SAID: Final = "outagekit: an earlier try of this step still runs here
 """What it says on standard error."""
 _LONGEST_RESULT: Final = 48 * 1024
 """So that it fits into a record of the log with everything around it; all escaped as JSON."""
+_INSTALLERS: Final[Mapping[int, str]] = {
+    SUCCESS_NAMES["reboot_needed"]: "done, and a restart is needed",
+    SUCCESS_NAMES["reboot_started"]: "done, and a restart has begun",
+    SUCCESS_NAMES["busy"]: "not begun: another installation runs",
+}
 _TOO_LONG: Final = f"the result is longer than {_LONGEST_RESULT // 1024} KiB"
 
 
@@ -38,6 +43,11 @@ def verdict(outcome: Outcome) -> bool | None:
     if outcome.exit_code == 1:
         return False
     return _last_line(outcome.stdout.text).casefold() != "false"
+
+
+def named_code(code: int | None) -> str:
+    """Return what an exit code of a Windows installer means to a person; empty for all others."""
+    return _INSTALLERS.get(code, "") if code is not None else ""
 
 
 def still_runs(outcome: Outcome) -> bool:

@@ -135,15 +135,6 @@ def test_endpoints_that_show_no_key_are_grouped_by_cause_and_exit_4(call, new):
     assert len(called.document["added"]) == len(new.inventory.clients["acme"].endpoints)
 
 
-def test_windows_endpoints_have_no_host_key(call, new):
-    def change(endpoints):
-        for endpoint in endpoints.values():
-            endpoint["os"] = "windows"
-
-    edit("acme", change)
-    assert call("trust", "add", "all", "-c", "acme", "--yes", *STATE).code == 7
-
-
 def test_a_key_that_two_servers_show_is_warned_of_before_the_question(typed, call, new):
     first = next(iter(new.inventory.clients["acme"].endpoints.values()))
     twin = {"address": "localhost", "os": "linux", "port": first.port}

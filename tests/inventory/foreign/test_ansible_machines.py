@@ -267,7 +267,7 @@ def test_windows_by_ssh_is_reached_by_winrm_and_not_on_the_port_of_ssh(tmp_path)
     assert problems == ()
     found = taken.clients[0].endpoints["a"]
     assert (found.os, found.port) == ("windows", None)
-    assert "windows: 1 endpoint that Ansible reaches by SSH are reached by WinRM" in taken.notes
+    assert "windows: by WinRM, not by SSH as Ansible does, for 1 endpoint" in taken.notes
 
 
 def test_a_client_has_one_file_of_authorities(tmp_path):

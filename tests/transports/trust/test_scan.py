@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from outagekit.events import FailureKind
-from outagekit.inventory.model import Credential, Endpoint, Site
+from outagekit.inventory.model import Credential, Endpoint, Site, Winrm
+from outagekit.testing.tls import self_signed, server_context, tls_server
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Failure, Target
+from outagekit.transports.trust.certificates import Seen
 from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.trust.scan import (
     Asked,
@@ -201,3 +204,67 @@ def test_the_same_address_of_two_clients_is_believed_apart(
     store.add(*asked[0].filed, sshd.key)
     assert [bool(store.known_keys(*each.filed)) for each in asked] == [True, False]
     assert isinstance(asked[0], Asked)
+
+
+# --- certificates ------------------------------------------------------------------------------
+
+
+def windows(port: int, site: Site | None = None, **facts: object) -> Target:
+    made = target("pos-01", "127.0.0.1", port, site)
+    scheme = facts.pop("scheme", None)
+    endpoint = msgspec.structs.replace(made.endpoint, os="windows", scheme=scheme)
+    return msgspec.structs.replace(made, endpoint=endpoint, **facts)
+
+
+def test_certificates_and_host_keys_are_asked_for_together(
+    access: Access, sshd: Sshd, tmp_path: Path
+) -> None:
+    pem = self_signed(tmp_path)
+    with tls_server(server_context(pem)) as server:
+        targets = [windows(server.port), target("web-01", sshd.address, sshd.port)]
+        asked = ends_of([*targets, windows(server.port, scheme="http")], access)
+        assert [each.shows_certificate for each in asked] == [True, False, False]
+        assert [each.is_sealed for each in asked] == [False, False, True]
+        shown, key, sealed = scan_keys(asked, access)
+        trusting = windows(server.port, winrm=Winrm(ca=str(pem)))
+        (vouched,) = scan_keys(ends_of([trusting], access), access)
+    assert isinstance(shown, Seen)
+    assert (shown.by, shown.key.type) == ("", "tls-certificate")
+    assert key == sshd.key
+    assert isinstance(sealed, Failure)
+    assert isinstance(vouched, Seen)
+    assert (vouched.key, vouched.by) == (shown.key, f"the authorities in {pem}")
+
+
+def test_a_windows_endpoint_behind_a_jump_host_is_seen_through_it(
+    access: Access, behind: tuple[Target, Sshd, Sshd], tmp_path: Path
+) -> None:
+    linux, _, jump = behind
+    access.trust.add("acme", jump.address, jump.port, jump.key)
+    with tls_server(server_context(self_signed(tmp_path))) as server:
+        there = windows(server.port, linux.site, jump_credential=linux.jump_credential)
+        asked = jumps_of([there], access)
+        assert [(a.route.end.address, a.shows_certificate) for a in asked] == [("127.0.0.2", False)]
+        (seen,) = scan_keys(ends_of([there], access), access)
+        assert isinstance(seen, Seen), seen
+        assert access.place(there) is None
+        assert access.knock(there, 5.0)
+        sock = access.winrm_socket(there, threading.Event(), 5.0)
+        assert isinstance(sock, socket.socket), sock
+        sock.close()
+    assert not access.knock(there, 5.0)
+    failure = access.winrm_socket(there, threading.Event(), 5.0)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.REFUSED
+    assert f"the jump host 127.0.0.2 port {jump.port} cannot connect to 127.0.0.1" in failure.detail
+
+
+def test_a_jump_host_that_is_not_trusted_lets_nobody_see_what_is_behind(
+    access: Access, behind: tuple[Target, Sshd, Sshd]
+) -> None:
+    linux, _, _ = behind
+    there = windows(5986, linux.site, jump_credential=linux.jump_credential)
+    failure = access.winrm_socket(there, threading.Event(), 5.0)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.HOST_KEY
+    assert "the jump host 127.0.0.2" in failure.detail

@@ -43,6 +43,25 @@ ADVICE: Final[dict[FailureKind, str]] = {
 }
 """Failure kind -> a sentence without a full stop."""
 
+_ON_WINDOWS: Final[dict[FailureKind, str]] = {
+    FailureKind.REFUSED: "the machine answers, WinRM does not: is it on (`winrm quickconfig`)?"
+    " Unless https was set up, it listens with http on port 5985: `scheme: http`",
+    FailureKind.CONNECT_TIMEOUT: "nothing answers: is the machine on, is the VPN up? On a network"
+    " it takes for Public, and on other subnets, Windows lets nobody in to WinRM by default",
+    FailureKind.HANDSHAKE: "something answers, but not as WinRM with TLS should: is the address"
+    " right, or is it http on port 5985 (`scheme: http`)?",
+    FailureKind.TLS: "the certificate was not accepted: compare it with the machine's own, then"
+    " trust it; or name the client's authorities (`winrm: {ca: FILE}`)",
+    FailureKind.AUTH: "look at the account: DOMAIN\\user, user@domain, or .\\user for one of the"
+    " machine itself. Of those only the built-in administrator has his rights over the network,"
+    " unless LocalAccountTokenFilterPolicy is 1 there (UAC). TrustedHosts does not matter to us."
+    " No second try was made, so that no account is locked",
+    FailureKind.BECOME: "the login itself works; nothing was run as SYSTEM",
+    FailureKind.QUOTA: "Windows allows a user so many shells and commands at once: end what hangs"
+    " there, or raise MaxShellsPerUser or MaxConcurrentOperationsPerUser",
+}
+"""What is said otherwise of WinRM."""
+
 _AT_JUMP: Final[dict[FailureKind, str]] = {
     FailureKind.AUTH: "look at `jump_credential` of the site, or at what ssh itself would log in"
     " with there",
@@ -64,9 +83,14 @@ def jump_of(detail: str) -> str:
     return found[1] if found else ""
 
 
-def advice_for(kind: FailureKind, *, jump: str = "") -> str:
-    """Return what to do about a kind of failure, at a jump host or at the endpoint itself."""
-    return _AT_JUMP.get(kind, _BEHIND) if jump else ADVICE[kind]
+def advice_for(kind: FailureKind, *, jump: str = "", windows: bool = False) -> str:
+    """Return what to do about a kind of failure, at a jump host or at the endpoint itself.
+
+    `windows`: the endpoint is reached over WinRM.
+    """
+    if jump:
+        return _AT_JUMP.get(kind, _BEHIND)
+    return (windows and _ON_WINDOWS.get(kind)) or ADVICE[kind]
 
 
 UNKNOWN: Final = "nobody knows whether it happened: look before you run it again"

@@ -327,7 +327,10 @@ def _advice(trouble: _Trouble, plan: Plan, *, resumable: bool) -> str:
             return ASKED if all(each.asked for each in those) else IN_DOUBT
         if any(step.id == trouble.step and step.changes for step in plan.steps):
             return UNKNOWN
-    return advice_for(trouble.failure, jump=trouble.jump) if trouble.failure else ""
+    if trouble.failure is None:
+        return ""
+    systems = {each.endpoint.os for who in trouble.by_detail.values() for each, _ in who}
+    return advice_for(trouble.failure, jump=trouble.jump, windows=systems == {"windows"})
 
 
 def _skips(plan: Plan, progress: Sequence[Progress]) -> Iterable[Text]:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from outagekit.transports.trust.store import TrustStore
 
 _LIST: Final = "list"
+_OWN: Final = (
+    "dir Cert:\\LocalMachine\\My | % { $_.Subject; [BitConverter]::ToString("
+    "[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-', ':' }"
+)
+"""For PowerShell 2 and later."""
 
 
 def offer_commands(
@@ -228,6 +233,10 @@ def is_folded(screen: Screen, found: Sequence[Found], *, few: int = FEW) -> bool
 
 
 def _ask(screen: Screen, found: Sequence[Found]) -> None:
+    if any(each.is_tls for each in found):
+        screen.say(
+            f"The certificates of a Windows machine, as its own PowerShell shows them:\n  {_OWN}"
+        )
     folded = is_folded(screen, found)
     number = f"{sum(len(each.keys) for each in found):,}"
     also = f", or {_LIST} to see each" if folded else ""

@@ -27,6 +27,8 @@ FEW: Final = 24
 """So many rows are shown to a person at once; of more only what stands out, and how many."""
 _NAMED: Final = 3
 _VALID_NAMED: Final = 8
+_SAID_ALREADY: Final = ("self-signed certificate", "has expired", "not yet valid")
+"""Reasons that can be read off a certificate's own words, too."""
 _TWICE_SHOWN: Final = 5
 
 
@@ -86,7 +88,8 @@ def key_lines(found: Sequence[Found], width: int | None) -> list[str]:
 def _words(found: Found, key: HostKey) -> str:
     """Return what a key is, and of a certificate why it is not valid."""
     words = described(key)
-    return f"{words} ({found.why})" if found.is_tls and found.why else words
+    new = found.why and not any(sign in found.why for sign in _SAID_ALREADY)
+    return f"{words} ({found.why})" if found.is_tls and new else words
 
 
 def valid_lines(found: Sequence[Found]) -> list[str]:

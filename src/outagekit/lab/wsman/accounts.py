@@ -70,7 +70,7 @@ class Accounts:
 
 
 def user_of(name: str) -> str:
-    """Return the bare user of `user`, `.\\user`, `DOMAIN\\user` or `user@domain`, in lower case."""
+    r"""Return the bare user of `user`, `.\user`, `DOMAIN\user` or `user@domain`, in lower case."""
     return name.rpartition("\\")[2].partition("@")[0].casefold()
 
 

@@ -176,8 +176,7 @@ class WsmanConnection:
             instead = self._before(message.kind)
             if instead is not None:
                 return instead
-            if isinstance(self._trouble, Refuse):
-                raise FaultError(self._trouble.fault)
+            _refuse(self._trouble)
             body = perform(message, user, self._service.kept, is_there=self._is_there)
         except NotXmlError:
             fault = NOT_SCHEMA
@@ -268,6 +267,11 @@ class WsmanConnection:
         size_bytes = len(done.body) + wrapped.padding_length
         body = pack_sealed(wrapped.header, wrapped.data, size_bytes)
         return Response(done.status, body, CONTENT_TYPE, admitted.headers)
+
+
+def _refuse(trouble: Trouble | None) -> None:
+    if isinstance(trouble, Refuse):
+        raise FaultError(trouble.fault)
 
 
 def _is_sealed(request: Request) -> bool:

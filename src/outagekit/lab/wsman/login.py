@@ -48,14 +48,20 @@ class Login:
     def is_step(self, request: Request) -> bool:
         """Return whether a request is a step of a login and cannot do anything else."""
         header = request.headers.get("authorization", "")
-        begins = _token(header.partition(" ")[2]).startswith((_NTLM_BEGIN, _SPNEGO_BEGIN))
-        return not request.body or begins or not (header or self._user)
+        return not request.body or self.begins(request) or not (header or self._user)
+
+    def begins(self, request: Request) -> bool:
+        """Return whether a request is the first step of a login by NTLM or SPNEGO."""
+        token = _token(request.headers.get("authorization", "").partition(" ")[2])
+        return token.startswith((_NTLM_BEGIN, _SPNEGO_BEGIN))
 
     def admit(self, request: Request) -> Admitted | Response:
         """Return who asks, or the answer that goes on with a login or refuses it."""
         header = request.headers.get("authorization", "")
         if not header:
             return Admitted(self._user) if self._user else self.refusal()
+        if self._rules.refuses and not self.begins(request):
+            return self._refused()
         scheme, _, rest = header.partition(" ")
         if header == _MUTUAL:
             return self._by_certificate()

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 from typing import Final
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from outagekit.lab.wsman import soap
 from outagekit.lab.wsman.faults import NOT_SCHEMA, WRONG, FaultError
@@ -23,7 +23,8 @@ _SIGNALS: Final = re.compile(
 def perform(message: Message, owner: str, shells: Shells, *, is_there: Callable[[], bool]) -> bytes:
     """Do what a message asks for and return the answer.
 
-    `is_there` says whether the client still waits for it: output is taken for nobody else. Raises `FaultError`, and `BrokenError` where the connection is to break.
+    `is_there` says whether the client still waits for it: output is taken for nobody else. Raises
+    `FaultError`, and `BrokenError` where the connection is to break.
     """
     match message.kind:
         case "create":
@@ -104,7 +105,7 @@ def _signal(message: Message, owner: str, shells: Shells) -> bytes:
     return soap.plainly(message)
 
 
-def _body(message: Message, name: str) -> Xml.Element:
+def _body(message: Message, name: str) -> ET.Element:
     if message.body.tag != f"{{{SHELL}}}{name}":
         raise FaultError(NOT_SCHEMA)
     return message.body

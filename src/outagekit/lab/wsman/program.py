@@ -29,7 +29,9 @@ class Asked:
     nonce: str = ""
     """First line of the input of a framed command; empty: there is no frame."""
     script: bytes = b""
-    """What was sent as base64 lines after it."""
+    """What was sent as base64 lines after it; empty if that is no base64, as for the bootstrap."""
+    input: bytes = b""
+    """Those lines as they came."""
 
     @property
     def step(self) -> str:
@@ -80,7 +82,10 @@ class Program(Protocol):
         ...
 
     def trailer(self, asked: Asked, answer: Answer) -> str:
-        """Return the JSON on the last line of a framed command's output."""
+        """Return the JSON on the last line of a framed command's output.
+
+        A line break stands before that line, whatever was printed, as with our bootstrap.
+        """
         ...
 
 
@@ -103,11 +108,10 @@ def is_framed(asked: Asked) -> bool:
 
 
 def with_input(asked: Asked, data: bytes) -> Asked:
-    """Return a framed command with what its input said. Raises `ValueError` for another input."""
+    """Return a framed command with what its input said."""
+    nonce, _, lines = data.partition(b"\n")
     try:
-        nonce, *lines = data.decode("ascii").splitlines()
-        script = base64.b64decode("".join(lines), validate=True)
-    except ValueError as error:
-        message = "the input has no frame"
-        raise ValueError(message) from error
-    return Asked(asked.line, asked.facts, nonce.strip(), script)
+        script = base64.b64decode(b"".join(lines.split()), validate=True)
+    except ValueError:
+        script = b""
+    return Asked(asked.line, asked.facts, nonce.decode("ascii", "replace").strip(), script, lines)

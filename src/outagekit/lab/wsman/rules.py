@@ -21,6 +21,8 @@ class Rules:
     """How a client may log in. Basic and certificates need https, whatever stands here."""
     allows_clear: bool = False
     """`AllowUnencrypted`, which also lets Basic in over http: to prove that clients refuse it."""
+    refuses: bool = False
+    """Every login is refused, whatever it brings."""
     wants_binding: bool = False
     """A login over https must be bound to this server's certificate (`CbtHardeningLevel`)."""
     seals_https: bool = True

@@ -49,7 +49,6 @@ class RunningCommand:
         self._stop: Stop | None = None
         self._breaks = False
         self._removed = False
-        self._in_line = False
         self._fetches = 0
 
     def start(self) -> None:
@@ -64,7 +63,6 @@ class RunningCommand:
         with self._changed:
             if not self._removed:
                 self._output += [(n, d) for n, d in (("stdout", stdout), ("stderr", stderr)) if d]
-            self._in_line = not stdout.endswith(b"\n") if stdout else self._in_line
             self._changed.notify_all()
 
     def read(self) -> bytes:
@@ -109,7 +107,7 @@ class RunningCommand:
             )
             if not told:
                 raise FaultError(NO_OUTPUT)
-            if self._removed or self._fetches != mine:
+            if self._is_aborted(mine):
                 raise FaultError(ABORTED)
             if self._breaks or not is_there():
                 raise BrokenError
@@ -124,6 +122,9 @@ class RunningCommand:
                 self._removed = True
                 self._output.clear()
             self._changed.notify_all()
+
+    def _is_aborted(self, fetch: int) -> bool:
+        return self._removed or self._fetches != fetch
 
     def _is_telling(self) -> bool:
         return bool(self._output or self._breaks or self._removed or self.exit_code is not None)
@@ -145,38 +146,38 @@ class RunningCommand:
 
     def _run(self) -> None:
         try:
-            asked = self._asked()
-            answer = self._program.run(asked, self)
+            asked, answer = self._answered()
         except GoneError:
             # Its shell is gone as well: whoever asks is told that by the shells.
             return
-        except ValueError as error:
-            answer, asked = Answer(_REFUSED, stderr=f"lab: {error}\r\n"), None
         if answer.ending != "exit":
             self._break(answer)
             return
         self._end(asked, answer)
 
-    def _asked(self) -> Asked:
-        if len(self.line) > _LONGEST_LINE:
-            message = "the command line is longer than cmd.exe takes"
-            raise ValueError(message)
+    def _answered(self) -> tuple[Asked, Answer]:
         asked = asked_by(self.line)
-        return with_input(asked, self.read()) if is_framed(asked) else asked
+        if len(self.line) > _LONGEST_LINE:
+            return asked, Answer(_REFUSED, stderr="lab: longer than cmd.exe takes\r\n")
+        if is_framed(asked):
+            data = self.read()
+            if self._stop is not None:
+                return asked, Answer(CONTROL_C)
+            asked = with_input(asked, data)
+        return asked, self._program.run(asked, self)
 
     def _break(self, answer: Answer) -> None:
         with self._changed:
             self._breaks = answer.ending == "reset"
             self._changed.notify_all()
 
-    def _end(self, asked: Asked | None, answer: Answer) -> None:
+    def _end(self, asked: Asked, answer: Answer) -> None:
         with self._changed:
             stopped = self._stop is not None
             self.write(answer.stdout.encode(), answer.stderr.encode())
-            if asked is not None and asked.nonce and not stopped:
-                begin = "\r\n" if self._in_line else ""
-                trailer = f"{begin}{asked.nonce} {self._program.trailer(asked, answer)}\r\n"
-                self.write(trailer.encode())
+            if asked.nonce and not stopped:
+                trailer = self._program.trailer(asked, answer)
+                self.write(f"\n{asked.nonce} {trailer}\n".encode())
             self.exit_code = CONTROL_C if stopped else answer.exit_code
             self._changed.notify_all()
         self._program.answered(answer)

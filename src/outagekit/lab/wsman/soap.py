@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 from outagekit.lab.wsman.faults import (
@@ -65,7 +65,7 @@ class Message:
     kind: Kind
     message_id: str
     shell: str
-    body: Xml.Element
+    body: ET.Element
     """What stands in the body of the envelope; an element named `-` if nothing does."""
     options: Mapping[str, str]
     timeout_s: float
@@ -85,8 +85,8 @@ def parse_message(data: bytes) -> Message:
         raise NotXmlError
     try:
         # Without a document type there are no entities that could grow.
-        envelope = Xml.fromstring(data)  # noqa: S314
-    except (Xml.ParseError, ValueError, LookupError) as error:
+        envelope = ET.fromstring(data)  # noqa: S314
+    except (ET.ParseError, ValueError, LookupError) as error:
         raise NotXmlError from error
     header, body = envelope.find(f"{{{SOAP}}}Header"), envelope.find(f"{{{SOAP}}}Body")
     if envelope.tag != f"{{{SOAP}}}Envelope" or header is None or body is None:
@@ -100,7 +100,7 @@ def message_id_of(data: bytes) -> str:
     return found[1].decode("ascii", "replace") if found else ""
 
 
-def _read(header: Xml.Element, body: Xml.Element) -> Message:
+def _read(header: ET.Element, body: ET.Element) -> Message:
     _must_understand(header)
     kind = _KINDS.get(_text(header, ADDRESSING, "Action"))
     message_id = _text(header, ADDRESSING, "MessageID")
@@ -115,7 +115,7 @@ def _read(header: Xml.Element, body: Xml.Element) -> Message:
         kind,
         message_id,
         selectors.get("ShellId", "").upper(),
-        next(iter(body), Xml.Element("-")),
+        next(iter(body), ET.Element("-")),
         _named(header, "OptionSet", "Option"),
         _timeout_s(_text(header, WSMAN, "OperationTimeout")),
         _envelope_bytes(_text(header, WSMAN, "MaxEnvelopeSize")),
@@ -138,19 +138,19 @@ _KNOWN: Final = frozenset(
 )
 
 
-def _must_understand(header: Xml.Element) -> None:
+def _must_understand(header: ET.Element) -> None:
     for element in header:
         wanted = element.get(f"{{{SOAP}}}mustUnderstand", "").lower() in {"true", "1"}
         if wanted and element.tag not in _KNOWN:
             raise FaultError(NOT_UNDERSTOOD)
 
 
-def _text(header: Xml.Element, namespace: str, name: str) -> str:
+def _text(header: ET.Element, namespace: str, name: str) -> str:
     found = header.find(f"{{{namespace}}}{name}")
     return (found.text or "").strip() if found is not None else ""
 
 
-def _named(header: Xml.Element, outer: str, inner: str) -> dict[str, str]:
+def _named(header: ET.Element, outer: str, inner: str) -> dict[str, str]:
     found = header.findall(f"{{{WSMAN}}}{outer}/{{{WSMAN}}}{inner}")
     return {element.get("Name", ""): (element.text or "").strip() for element in found}
 
@@ -160,7 +160,9 @@ def duration_s(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found is None or not any(found.groups()):
         raise FaultError(NOT_SCHEMA)
-    return sum(float(part or 0) * worth for part, worth in zip(found.groups(), _SECONDS))
+    return sum(
+        float(part or 0) * worth for part, worth in zip(found.groups(), _SECONDS, strict=True)
+    )
 
 
 def _timeout_s(text: str) -> float:

@@ -21,7 +21,7 @@ from outagekit.text import visible_line
 from outagekit.transports.dialect import Dialect
 from outagekit.transports.dialects import dialect_of
 from outagekit.transports.identity import Identity, parse_identity
-from outagekit.transports.meaning import still_runs, verdict
+from outagekit.transports.meaning import named_code, still_runs, verdict
 from outagekit.transports.protocol import (
     Captured,
     Command,
@@ -174,10 +174,11 @@ def failed(failure: Failure) -> End:
 
 
 def exit_text(outcome: Outcome) -> str:
-    """Return the exit code with the last thing the endpoint said, for a person."""
+    """Return the exit code, its meaning where it has one, and the last thing the endpoint said."""
     said = (outcome.stderr.text.strip() or outcome.stdout.text.strip()).splitlines()
     last = f": {visible_line(said[-1])[:_LONGEST_SAID]}" if said else ""
-    return f"exit code {outcome.exit_code}{last}"
+    named = named_code(outcome.exit_code)
+    return f"exit code {outcome.exit_code}{f' ({named})' if named else ''}{last}"
 
 
 def _stream(captured: Captured) -> Stream:

@@ -178,7 +178,7 @@ if($global:OKFault){
 }
 if($global:OKTold -is [hashtable]){
   $ok_how=$global:OKTold['how']
-  $ok_rc=$global:OKTold['rc']
+  $ok_rc=[int]$global:OKTold['rc']
   $global:LASTEXITCODE=$global:OKTold['native']
 }
 Send-OkTrailer $ok_how $ok_rc

@@ -286,6 +286,7 @@ try {%s} catch {
   Send-OkLine 'outagekit-detached refused'
   Send-OkLine $okWhy.Substring(18)
 }
+$null = 0
 """
 
 BEGIN: Final = r"""
@@ -431,9 +432,11 @@ function Get-OkTold([string]$path) {
   $text = Read-OkBytes $path $from ([int]($length - $from))
   $at = $text.LastIndexOf($okNonce + ' {"how":', [StringComparison]::Ordinal)
   if ($at -lt 0) { return $null }
-  $found = [regex]::Match($text.Substring($at), '"rc":(-?[0-9]{1,11})[,}]')
+  $found = [regex]::Match($text.Substring($at), '"rc":(-?[0-9]{1,11}|null)[,}]')
   if (-not $found.Success) { return $null }
-  return @{ code = [long]$found.Groups[1].Value; out = $from + $at }
+  # The line break before it is part of the frame.
+  if ($at -gt 0 -and [int]$text[$at - 1] -eq 10) { $at-- }
+  return @{ code = $found.Groups[1].Value; out = $from + $at }
 }
 function Get-OkGate {
   $path = Join-Ok $okS 'gate'
@@ -494,14 +497,10 @@ function Wait-OkChild($child) {
 }
 function Set-OkEnded($child) {
   if (-not $child.HasExited) { return }
-  $path = Join-Ok $okS 'out'
-  $told = Get-OkTold $path
-  if ($null -eq $told) {
-    # It did not come to its end: only an `exit` of its own says how it ended.
-    $shut = @(-1073741510, 1073807364)
-    if (-not $okExits -or $shut -contains $child.ExitCode) { return }
-    $told = @{ code = [long]$child.ExitCode; out = Get-OkLength $path }
-  }
+  # What did not say how it ended was ended by something else: nobody knows what it did.
+  $told = Get-OkTold (Join-Ok $okS 'out')
+  if ($null -eq $told) { return }
+  if ($told.code -eq 'null') { $told.code = [string]$child.ExitCode }
   $name = "ended.$($told.code).$(Get-OkClock).$($told.out)"
   [IO.File]::Move((Join-Ok $okS 'ending'), (Join-Ok $okS $name))
 }

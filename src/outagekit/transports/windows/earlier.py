@@ -30,7 +30,8 @@ _BLOCK: Final = re.compile(
 # Every command of ours is run by a cmd.exe, whose command line tells step and part. What this
 # look belongs to is left out by its own chain of parents. A task is counted from the moment it
 # was told to run: its cmd.exe comes later. What cannot be looked at ends the look with an error:
-# silence would be taken for proof that nothing runs.
+# silence would be taken for proof that nothing runs. It ends as by an `exit`, which itself would
+# need a file to run in.
 _WAIT: Final = r"""& {
 $ErrorActionPreference = 'Stop'
 function Test-OkBusy {
@@ -67,8 +68,8 @@ function Test-OkBusy {
 $since = [Diagnostics.Stopwatch]::StartNew()
 while (Test-OkBusy) {
   if ($since.Elapsed.TotalSeconds -ge %(wait_s)d) {
-    [Console]::Error.WriteLine('%(said)s')
-    exit %(code)d
+    $global:OKTold = @{ how = 'exit'; rc = %(code)d; native = 0 }
+    throw '%(said)s'
   }
   [Threading.Thread]::Sleep(1000)
 }

@@ -16,7 +16,7 @@ from outagekit.playbook.model import Code
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Command, Outcome
 from outagekit.transports.windows.quoting import whole
-from outagekit.transports.windows.render import render
+from outagekit.transports.windows.render import Sent, framed
 
 _LINE: Final = 76
 _LONGEST: Final = 1000
@@ -79,7 +79,7 @@ def parse_command(code: Code) -> Command:
     data = base64.b64encode(whole(code.text, "the script").encode()).decode("ascii")
     lines = "\n".join(data[at : at + _LINE] for at in range(0, len(data), _LINE))
     text = f"$data = '{lines}'\n{_PARSE}"
-    return render(Code("powershell", text), {}, step="-", part="probe")
+    return framed(Sent("plain", "", text), step="-", part="probe")
 
 
 def parse_problems(outcome: Outcome) -> tuple[ParseProblem, ...] | None:

@@ -89,16 +89,6 @@ def _literal(name: str, value: Any, depth: int) -> str:
     if depth == 0:
         raise OutagekitError(f"the value of '{name}' is nested too deeply")
     match value:
-        case None:
-            return "$null"
-        case bool():
-            return "$true" if value else "$false"
-        case int() | float() | Decimal():
-            return _number(name, value)
-        case datetime():
-            return _moment(value.astimezone(UTC)) if utc_text(name, value) else ""
-        case str():
-            return _text(name, value)
         case list() | tuple():
             # One list in a list would be unrolled into it without the comma.
             alone = "," if len(value) == 1 and isinstance(value[0], list | tuple) else ""
@@ -106,6 +96,19 @@ def _literal(name: str, value: Any, depth: int) -> str:
             return f"@({alone}{items})"
         case dict():
             return _mapping(name, value, depth)
+    return _scalar(name, value)
+
+
+def _scalar(name: str, value: Any) -> str:
+    match value:
+        case None | bool():
+            return {None: "$null", True: "$true", False: "$false"}[value]
+        case int() | float() | Decimal():
+            return _number(name, value)
+        case datetime():
+            return _text(name, utc_text(name, value))
+        case str():
+            return _text(name, value)
     raise OutagekitError(f"the value of '{name}' is of a kind no script can be given")
 
 

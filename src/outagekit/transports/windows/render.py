@@ -10,7 +10,6 @@ in its command line.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ _EXIT: Final = re.compile(r"\bexit\b", re.IGNORECASE)
 _FOR_FILES: Final = re.compile(r"%|OK_|\b(?:goto|setlocal|shift)\b|\bcall\s*:", re.IGNORECASE)
 """What a line for cmd.exe means only in a file, or holds only there."""
 _LINE_CHARACTERS: Final = 8000
+_INPUT_LINE: Final = 4096
 _PARTS_OF_INPUT: Final = 5
 _CMD_HEAD: Final = ("@echo off", "@chcp 65001 >nul")
 
@@ -58,8 +58,9 @@ def render(
 ) -> Command:
     """Return the command that runs `code` with `values` as `$OK.<name>`, or as `OK_<NAME>` for cmd.
 
-    Raises `OutagekitError` for what Windows cannot be given: another language, the account root,
-    a value that is not data, or one that cmd.exe could obey.
+    With the account system it is what a task of SYSTEM has to run: always framed. Raises
+    `OutagekitError` for what Windows cannot be given: another language, the account root, a value
+    that is not data, or one that cmd.exe could obey.
     """
     if code.language not in {"powershell", "cmd"}:
         raise OutagekitError(f"{code.language} does not run on this endpoint")
@@ -91,34 +92,34 @@ def framed(
 
 
 def input_of(sent: Sent) -> bytes:
-    """Return the input that `bootstrap.PROGRAM` reads, without the nonce: one line of base64."""
-    text = "\0".join((RUNNER, sent.kind, sent.prelude, sent.text, ""))
-    whole_text = text + str(len(text.encode("utf-16-le")) // 2)
-    return base64.b64encode(whole_text.encode()) + b"\n"
+    """Return the input that `bootstrap.PROGRAM` reads, without the nonce: lines of base64."""
+    text = f"{RUNNER}\0{sent.kind}\0{sent.prelude}\0{sent.text}\0"
+    data = base64.b64encode(f"{text}{_units(text)}".encode())
+    lines = (data[at : at + _INPUT_LINE] for at in range(0, len(data), _INPUT_LINE))
+    return b"".join(line + b"\n" for line in lines)
 
 
 def sent_in(stdin: bytes) -> Sent | None:
-    """Return what the input of a framed command holds; None if it did not arrive whole.
-
-    A first line with a nonce may stand before it or not.
-    """
-    *_, last = stdin.strip().rsplit(b"\n", 1)
+    """Return what the input of a framed command holds, without the nonce; None if it is cut."""
     try:
-        text = base64.b64decode(last, validate=True).decode()
-    except (binascii.Error, ValueError):
+        return sent_as(base64.b64decode(b"".join(stdin.split()), validate=True).decode())
+    except ValueError:
         return None
-    return sent_as(text)
 
 
 def sent_as(text: str) -> Sent | None:
-    """Return what decoded input holds; None if it is not whole."""
+    """Return what input holds, base64 undone; None if it is cut, as the bootstrap sees it."""
     parts = text.split("\0")
     if len(parts) != _PARTS_OF_INPUT or parts[1] not in get_args(Kind):
         return None
-    before = text[: len(text) - len(parts[4])].encode("utf-16-le", "surrogatepass")
-    if parts[4] != str(len(before) // 2):
+    if parts[4] != str(_units(text) - len(parts[4])):
         return None
     return Sent(cast("Kind", parts[1]), parts[2], parts[3])
+
+
+def _units(text: str) -> int:
+    """Return the length of a text as PowerShell counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def may_exit(command: Command) -> bool:

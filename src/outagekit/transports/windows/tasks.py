@@ -15,7 +15,9 @@ from typing import Final
 from outagekit.errors import OutagekitError
 from outagekit.text import visible_line
 from outagekit.transports.detached import FOREVER_S
+from outagekit.transports.protocol import Command
 from outagekit.transports.windows.detached_texts import BEGIN, COMMON, PLACE, RUNNER
+from outagekit.transports.windows.quoting import quoted
 
 LONGEST_S: Final = 24 * 3600
 """How long a script may run as SYSTEM if nobody says; its step ends it long before."""
@@ -101,15 +103,16 @@ RUNNING: Final = COMMON + REMOVING + RUNNER
 _AS_SYSTEM: Final = r"""
 function Get-OkCertain([string]$path, [long]$from) {
   # Up to where the output is no part of what the inner frame says last.
+  $mark = "`n" + $okNonce
   $length = Get-OkLength $path
   $start = [Math]::Max($from, $length - 16384)
   if ($start -ge $length) { return $from }
   $text = Read-OkBytes $path $start ([int]($length - $start))
-  $at = $text.IndexOf($okNonce, [StringComparison]::Ordinal)
+  $at = $text.IndexOf($mark, [StringComparison]::Ordinal)
   if ($at -ge 0) { return $start + $at }
-  $hold = [Math]::Min($okNonce.Length - 1, $text.Length)
-  while ($hold -gt 0 -and -not $okNonce.StartsWith($text.Substring($text.Length - $hold))) {
-    $hold--
+  for ($hold = [Math]::Min($mark.Length, $text.Length); $hold -gt 0; $hold--) {
+    $end = $text.Substring($text.Length - $hold)
+    if ($mark.StartsWith($end, [StringComparison]::Ordinal)) { break }
   }
   return $length - $hold
 }
@@ -147,27 +150,42 @@ do {
   }
   if ($okRuns) { [Threading.Thread]::Sleep(200) }
 } while ($okRuns)
-$okTold = ''
+$okTold = $null
 if ($okIt.state -eq 'ended') {
-  $okPath = Join-Ok $okIt.s 'out'
-  $okRest = Read-OkBytes $okPath $okIt.out 4096
-  $okAt = $okRest.IndexOf($okNonce + ' ', [StringComparison]::Ordinal)
-  if ($okAt -ge 0) { $okTold = ($okRest.Substring($okAt + $okNonce.Length + 1) -split "`n")[0] }
+  $okRest = Read-OkBytes (Join-Ok $okIt.s 'out') $okIt.out 4096
+  $okFound = [regex]::Match($okRest, '"how":"([a-z]+)","rc":[^,]*,"native":(null|-?[0-9]+)')
+  if ($okFound.Success) {
+    $okTold = @{ how = $okFound.Groups[1].Value; rc = $okIt.code; native = $null }
+    if ($okFound.Groups[2].Value -ne 'null') { $okTold.native = [int]$okFound.Groups[2].Value }
+  }
 }
 Clear-OkFolder
+# Nobody knows how it ended: then this has no end, either.
+if ($null -eq $okTold) { [Diagnostics.Process]::GetCurrentProcess().Kill() }
+$global:OKTold = $okTold
 """
 
 
-def facts(task: str, nonce: str, *, exits: bool, limit_s: int) -> str:
-    """Return the PowerShell text that tells a runner what it is to do.
+def as_system(command: Command, *, step: str, part: str, limit_s: int = LONGEST_S) -> str:
+    """Return the PowerShell text that runs a framed command as SYSTEM and waits for its end.
 
-    `exits`: the script holds an `exit`, which may end its PowerShell before it says how it ended.
+    Its output is handed out as it comes, and its end told as that of the text itself (see
+    `bootstrap`). The command ends with the process that runs this text, and after `limit_s`.
+    Raises `OutagekitError` for a command without a frame: nobody would know how it ended.
     """
+    name = f"system-{secrets.token_hex(8)}"
+    settings = beginning(
+        command, name=name, step=step, part=part, account="system", limit_s=limit_s
+    )
+    return "\n".join((settings, COMMON, PLACE, TASKS, REMOVING, BEGIN, _AS_SYSTEM))
+
+
+def facts(task: str, nonce: str, limit_s: int) -> str:
+    """Return the PowerShell text that tells a runner what it is to do."""
     return "\n".join(
         (
             f"$okTask = {quoted(task)}",
             f"$okNonce = {quoted(nonce)}",
-            f"$okExits = {'$true' if exits else '$false'}",
             f"$okLimit = [long]{limit_s}",
             "$okWatch = 0",
             "$okWatchBorn = ''",
@@ -191,7 +209,6 @@ def beginning(
         raise OutagekitError(f"'{visible_line(step)}' names no script that a task can run")
     nonce = secrets.token_hex(16)
     task = f"{step}.{part}.{name}.{nonce}"
-    exits = may_exit(command)
     settings = {
         "okName": name,
         "okNonce": nonce,
@@ -199,7 +216,7 @@ def beginning(
         "okAs": account,
         "okLine": command.line,
         "okScript": command.stdin.decode("ascii"),
-        "okFacts": facts(task, nonce, exits=exits, limit_s=limit_s),
+        "okFacts": facts(task, nonce, limit_s),
         "okRunner": RUNNING,
     }
     lines = [f"${key} = {quoted(value)}" for key, value in settings.items()]

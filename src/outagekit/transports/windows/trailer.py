@@ -89,7 +89,7 @@ class Unframer:
         if at < 0:
             return held, None
         trailer = parse_trailer(held[at:], self._nonce)
-        return (held, None) if trailer is None else (held[:at].removesuffix(b"\r"), trailer)
+        return (held, None) if trailer is None else (held[:at], trailer)
 
     def _released(self, count: int) -> bytes:
         data, self._held = self._held[:count], self._held[count:]
@@ -100,8 +100,8 @@ class Unframer:
         """Return how many of the held bytes are the script's own, whatever follows."""
         at = self._begin()
         if at >= 0 and self._may_be_last(at):
-            return self._before_break(at)
-        return self._before_break(len(self._held) - self._begun())
+            return at
+        return len(self._held) - self._begun()
 
     def _begin(self) -> int:
         """Return where the last line begins that may be a trailer, with its break; -1: none."""
@@ -123,10 +123,6 @@ class Unframer:
         longest = min(len(self._mark) - 1, len(self._held))
         fits = (n for n in range(longest, 0, -1) if self._mark.startswith(self._held[-n:]))
         return next(fits, 0)
-
-    def _before_break(self, at: int) -> int:
-        """Return the place of the carriage return that belongs to a line break, or the break's."""
-        return at - 1 if at and self._held[at - 1 : at] == b"\r" else at
 
 
 def _read(found: dict[str, Any]) -> Trailer | None:

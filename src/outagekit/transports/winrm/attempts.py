@@ -69,7 +69,7 @@ class Attempt:
     """Something of it may have been executed."""
     broken: bool = False
     """The connection and its shell are not to be used any more."""
-    early: list[Received] = field(default_factory=list)
+    early: Received | None = None
     """What it said while it was looked for."""
 
     def interrupt(self) -> None:

@@ -169,9 +169,11 @@ class Connection:
             sock.settimeout(max(_LEAST_S, timeout_s))
             self.wrote = True
             http_.request(method, path, body=body, headers=dict(headers))
-            response = http_.getresponse()
-            answer = _whole(response)
-            closing = response.will_close
+            with http_.getresponse() as response:
+                answer = _whole(response)
+                closing = response.will_close
+            if self.ended:  # what was cut can look like a short answer
+                raise ConnectionAbortedError
         except BaseException:
             self.close()
             raise

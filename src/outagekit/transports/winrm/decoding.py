@@ -19,10 +19,10 @@ _FEWEST_BYTES: Final = 3
 
 
 class TextDecoder:
-    """Decodes a stream piece by piece; a mark at its beginning is left out. Never raises.
+    r"""Decodes a stream piece by piece; a mark at its beginning is left out. Never raises.
 
     UTF-8, unless it begins with the mark of UTF-16 (little endian) or with NULs in every second
-    place. Bytes that are no UTF-8 become `\\xff`.
+    place. Bytes that are no UTF-8 become `\xff`.
     """
 
     def __init__(self) -> None:

@@ -13,8 +13,8 @@ from typing import Protocol
 from outagekit.redaction import Redactor
 from outagekit.transports.capture import Capture
 from outagekit.transports.protocol import Captured
+from outagekit.transports.windows.trailer import Trailer, Unframer
 from outagekit.transports.winrm.decoding import TextDecoder
-from outagekit.transports.winrm.unframing import Unframer
 
 
 class TextFilter(Protocol):
@@ -48,6 +48,8 @@ class Hearing:
         self._unframer = unframer
         self._plain = plain
         self._size_bytes = 0
+        self.trailer: Trailer | None = None
+        """The last line of a framed command, once the stream was finished."""
 
     def take(self, data: bytes) -> None:
         """Take the next piece of what the endpoint sent."""
@@ -62,7 +64,9 @@ class Hearing:
 
     def finish(self) -> None:
         """Take the end of the stream."""
-        rest = self._unframer.finish() if self._unframer is not None else b""
+        rest = b""
+        if self._unframer is not None:
+            rest, self.trailer = self._unframer.finish()
         self._size_bytes += len(rest)
         self._pass(self._decoder.feed(rest) + self._decoder.finish())
         if self._plain is not None:

@@ -124,4 +124,5 @@ def _appending() -> int:
 
 
 def _unusable(path: Path, fault: OSError) -> InvalidInput:
-    return InvalidInput(f"{visible_line(str(path))} cannot be used: {os.strerror(fault.errno or 0)}")
+    shown = visible_line(str(path))
+    return InvalidInput(f"{shown} cannot be used: {os.strerror(fault.errno or 0)}")

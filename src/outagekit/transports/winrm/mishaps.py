@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -52,7 +53,7 @@ def explained(fault: Exception, when: Circumstances) -> WireError:
         return fault
     if when.ended or isinstance(fault, TimeoutError):
         return _ended(when)
-    return _told(fault, when) or _network(fault, when) or _login(fault, when) or _unreadable(fault)
+    return _told(fault, when) or _login(fault, when) or _network(fault, when) or _unreadable(fault)
 
 
 def _told(fault: Exception, when: Circumstances) -> WireError | None:
@@ -117,7 +118,7 @@ def _dropped(when: Circumstances) -> WireError:
 
 def _login(fault: Exception, when: Circumstances) -> WireError | None:
     """Return what it means that the libraries could not go on with a login."""
-    if not when.logging_in:
+    if not when.logging_in or not _is_of_a_login(fault):
         return None
     last = when.last
     if last is not None and last.status >= HTTPStatus.MULTIPLE_CHOICES:
@@ -126,10 +127,17 @@ def _login(fault: Exception, when: Circumstances) -> WireError | None:
             return by_status(last.status, scheme=when.place.scheme, first=when.first)
         if isinstance(fault, KeyError | PermissionError):
             return _status(last, when)
-    if isinstance(fault, SpnegoError):
-        detail = "the server's part of the login cannot be understood"
-        return WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
-    return None
+    detail = "the server's part of the login cannot be understood"
+    return WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
+
+
+def _is_of_a_login(fault: Exception) -> bool:
+    """Return whether this is what libraries raise that read a login; no system sets no number."""
+    if isinstance(fault, PermissionError):
+        return fault.errno is None
+    if isinstance(fault, OSError | UnicodeEncodeError):
+        return False
+    return isinstance(fault, SpnegoError | LookupError | ValueError | struct.error)
 
 
 def _unreadable(fault: Exception) -> WireError:

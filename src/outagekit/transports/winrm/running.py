@@ -7,11 +7,8 @@ ends what it has started. How that goes never changes what is said about the com
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal
@@ -21,12 +18,13 @@ from outagekit.redaction import Redactor
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Failure, OnOutput, Outcome, Stream, Told
 from outagekit.transports.windows.clixml import CliXmlStream
+from outagekit.transports.windows.render import may_exit
+from outagekit.transports.windows.trailer import Unframer
 from outagekit.transports.winrm.attempts import UNDONE, Attempt, Over, Tries
 from outagekit.transports.winrm.codes import as_signed, is_shut_down
 from outagekit.transports.winrm.faults import Fault, WireError
 from outagekit.transports.winrm.hearing import Hearing
 from outagekit.transports.winrm.starting import start
-from outagekit.transports.winrm.unframing import Unframer
 from outagekit.transports.winrm.wire import Received
 
 _WAIT_S: Final = 20.0
@@ -44,8 +42,9 @@ _PAUSE_S: Final = 0.1
 """Between two answers that say nothing and come at once: no endpoint should give them."""
 _NOT_FOUND: Final = 9009
 """What cmd.exe says of a program that is not there."""
+_KILLED: Final = frozenset({1, -1})
+"""What those leave of a process who end it: taskkill and Stop-Process."""
 _GAP: Final = "[output may be missing here: the connection was lost and made again]"
-_EXIT: Final = re.compile(r"(?im)(?:^|[;{(&|]|\s)exit\b")
 _LONGEST_SAID: Final = 300
 
 _End = Literal["ended", "timeout", "interrupted"]
@@ -78,12 +77,10 @@ class _Follower:
         self, attempt: Attempt, redactor: Redactor, on_output: OnOutput | None, nonce: str
     ) -> None:
         self._attempt = attempt
-        self._unframer = Unframer(nonce) if nonce else None
+        unframer = Unframer(nonce) if nonce else None
         self._on_output = on_output
         keep_bytes = attempt.limits.keep_bytes
-        self._stdout = Hearing(
-            redactor, keep_bytes, show=self._shown("stdout"), unframer=self._unframer
-        )
+        self._stdout = Hearing(redactor, keep_bytes, show=self._shown("stdout"), unframer=unframer)
         self._stderr = Hearing(
             redactor, keep_bytes, show=self._shown("stderr"), plain=CliXmlStream()
         )
@@ -96,7 +93,7 @@ class _Follower:
         try:
             self._began_s = start(attempt)
             until_s = self._began_s + attempt.limits.run_s
-            end = self._loop(until_s, Tries(attempt, until_s))
+            end = self._loop(until_s)
         except Over as over:
             attempt.broken = True
             if attempt.interrupted.is_set() and attempt.id:
@@ -116,33 +113,36 @@ class _Follower:
 
         return show
 
-    def _loop(self, until_s: float, tries: Tries | None) -> _End:
-        """Take what comes until the end; without `tries` a lost connection raises `WireError`."""
-        done = any([self._take(received) for received in self._attempt.early])
-        self._attempt.early.clear()
+    def _loop(self, until_s: float) -> _End:
+        """Take what comes until the end. Raises `Over` when the connection is lost for good."""
+        attempt, tries = self._attempt, Tries(self._attempt, until_s)
+        done = attempt.early is not None and self._take(attempt.early)
         while not done:
-            left_s = until_s - time.monotonic()
-            if tries is not None and self._attempt.interrupted.is_set():
-                return "interrupted"
-            if left_s <= 0:
-                return "timeout"
+            end = self._called_off(until_s)
+            if end is not None:
+                return end
+            wait_s = max(_SHORTEST_WAIT_S, min(_WAIT_S, until_s - time.monotonic()))
             try:
-                wait_s = min(_WAIT_S, max(_SHORTEST_WAIT_S, left_s))
-                done = self._look(wait_s, _ANSWER_S if tries is not None else _GRACE_S)
+                done = self._look(wait_s, _ANSWER_S)
             except WireError as fault:
-                if tries is None:
-                    raise
-                if self._attempt.interrupted.is_set():
-                    return "interrupted"
-                if time.monotonic() >= until_s:
-                    return "timeout"
+                end = self._called_off(until_s)
+                if end is not None:
+                    return end
                 if not fault.unsent and fault.fault not in UNDONE:
                     self._stdout.remark(_GAP)
                 tries.again(fault)
             else:
-                if tries is not None:
-                    tries.answered()
+                tries.answered()
         return "ended"
+
+    def _called_off(self, until_s: float) -> _End | None:
+        if self._attempt.interrupted.is_set():
+            return "interrupted"
+        return "timeout" if time.monotonic() >= until_s else None
+
+    def _hear_out(self, until_s: float) -> None:
+        while time.monotonic() < until_s and not self._look(_SHORTEST_WAIT_S, _GRACE_S):
+            pass
 
     def _look(self, wait_s: float, answer_s: float) -> bool:
         """Ask once for output; return whether the command has ended."""
@@ -177,7 +177,7 @@ class _Follower:
             if shell.is_cut:
                 shell.reconnect(_DELETE_S)
             shell.wire.signal(shell.id, command, "ctrl_c", timeout_s=_SIGNAL_S)
-            self._loop(time.monotonic() + _GRACE_S, None)
+            self._hear_out(time.monotonic() + _GRACE_S)
             shell.wire.signal(shell.id, command, "terminate", timeout_s=_SIGNAL_S)
         if shell.delete(_DELETE_S) and end == "timeout":
             # On the same connection: what comes next shall meet the same machine.
@@ -210,17 +210,20 @@ class _Follower:
 
     def _judged(self, said: str) -> tuple[int, Told | None] | Failure:
         """Return the exit code of a command that ended, and what it told, or why there is none."""
-        code = self._code
-        trailer = self._unframer.trailer if self._unframer is not None else None
+        code, trailer = self._code, self._stdout.trailer
         if trailer is not None:
-            return trailer.exit_code, trailer.told
+            if trailer.failure is not None:
+                return trailer.failure
+            code = trailer.rc if trailer.rc is not None else code
         if code is None:
             detail = "the endpoint ended the command without an exit code"
             return Failure(FailureKind.LOST, detail, sent=True)
+        if trailer is not None and trailer.told is not None:
+            return code, trailer.told
         if is_shut_down(code):
             detail = "the command was ended from outside, as a shutdown does"
             return Failure(FailureKind.LOST, detail, sent=True)
-        if self._unframer is None:
+        if not self._attempt.command.framed:
             return code, None
         return self._without_trailer(code, said)
 
@@ -230,22 +233,10 @@ class _Follower:
         if code == _NOT_FOUND:
             detail = f"the endpoint could not start PowerShell{last}"
             return Failure(FailureKind.PROTOCOL, detail)
-        if _says_exit(self._attempt.command.stdin):
+        if code not in _KILLED and may_exit(self._attempt.command):
             return code, Told(how="exit")
         detail = (
             f"the command ended (exit code {code}) without saying how: it was killed, or"
             f" PowerShell does not run as it should{last}"
         )
         return Failure(FailureKind.LOST, detail, sent=True)
-
-
-def _says_exit(stdin: bytes) -> bool:
-    """Return whether the script of a framed command has an `exit`, which may have ended it.
-
-    Its lines are base64 of UTF-8; in a comment or a text it counts, too.
-    """
-    try:
-        text = b"".join(b64decode(line, validate=True) for line in stdin.split())
-    except (NotBase64, ValueError):
-        return False
-    return _EXIT.search(text.decode("utf-8", "replace")) is not None

@@ -95,7 +95,7 @@ def _look(attempt: Attempt) -> None:
         if fault.fault is not Fault.NO_OUTPUT:
             raise
     else:
-        attempt.early.append(received)
+        attempt.early = received
 
 
 def _never_begun(attempt: Attempt, fault: WireError) -> Over:

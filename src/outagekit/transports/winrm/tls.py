@@ -36,9 +36,9 @@ class Believed:
     """What chooses the endpoint on a command line (`words.words_for`)."""
 
     @property
-    def is_pinned(self) -> bool:
-        """Whether certificates are believed for themselves."""
-        return bool(self.certificates)
+    def pins(self) -> tuple[bytes, ...]:
+        """The pinned certificates in DER; host keys that share the name are none."""
+        return tuple(key.certificate for key in self.certificates if key.certificate)
 
 
 class UnusableError(Exception):
@@ -52,7 +52,7 @@ def context_for(believed: Believed, login: Login | None = None) -> ssl.SSLContex
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if believed.is_pinned:
+    if believed.pins:
         # OpenSSL is not asked; `judge` lets nothing but the very certificate pass.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -111,7 +111,7 @@ def judge(der: bytes, believed: Believed) -> Failure | None:
     if shown in believed.revoked:
         detail = f"the endpoint shows the certificate {shown.fingerprint}, which was revoked here"
         return Failure(FailureKind.TLS, detail)
-    if not believed.is_pinned or any(_same(der, key.certificate) for key in believed.certificates):
+    if not believed.pins or any(hmac.compare_digest(der, pin) for pin in believed.pins):
         return None
     detail = (
         f"the endpoint shows another certificate than the one that is trusted: {shown.fingerprint}."
@@ -119,10 +119,6 @@ def judge(der: bytes, believed: Believed) -> Failure | None:
         f" outagekit trust replace {believed.words}"
     )
     return Failure(FailureKind.TLS, detail)
-
-
-def _same(one: bytes, other: bytes) -> bool:
-    return bool(one) and hmac.compare_digest(one, other)
 
 
 _TRUST_IT: Final = "compare its fingerprint with what the machine itself says, then"

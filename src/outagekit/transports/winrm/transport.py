@@ -43,7 +43,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from outagekit.errors import OutagekitError
 from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
 from outagekit.transports.access import Access
@@ -149,8 +148,10 @@ class WinrmTransport:
         Who may read it is what its folder says.
         """
         del mode
-        failure = self._unfit(account)
-        return failure or self._cleaned(put_file(self._run, content, path, limits=limits))
+        failure = self._no_rights(account)
+        if failure is not None:
+            return failure
+        return self._cleaned(put_file(self._run, content, path, limits=limits))
 
     def fetch(
         self,
@@ -162,10 +163,10 @@ class WinrmTransport:
         account: Account = "login",
     ) -> Moved | Failure:
         """Copy a file of the endpoint into the new local file `into`, piece by piece."""
-        failure = self._unfit(account)
-        return failure or self._cleaned(
-            fetch_file(self._run, path, into, max_bytes=max_bytes, limits=limits)
-        )
+        failure = self._no_rights(account)
+        if failure is not None:
+            return failure
+        return self._cleaned(fetch_file(self._run, path, into, max_bytes=max_bytes, limits=limits))
 
     def reach(self, port: int, timeout_s: float) -> socket.socket | Failure:
         """Connect to another port of the endpoint, the way its WinRM is reached."""
@@ -258,9 +259,8 @@ class WinrmTransport:
         shell = self._shell
         if shell is None or not self.alive:
             return Outcome(None, failure=_NOT_OPEN)
-        failure = self._unfit(command.account)
-        if failure is not None:
-            return Outcome(None, failure=failure)
+        if command.account == "root":
+            return Outcome(None, failure=self._no_rights("root"))
         nonce = new_nonce() if command.framed else ""
         frame = f"{nonce}\r\n".encode() if nonce else b""
         attempt = Attempt(shell, command, Feed(frame + command.stdin, content), limits, self._stop)
@@ -269,15 +269,15 @@ class WinrmTransport:
         self._broken = self._broken or attempt.broken
         return replace(outcome, failure=self._cleaned(outcome.failure))
 
-    def _unfit(self, account: Account) -> Failure | None:
-        """Return why nothing can be done here with the rights of an account."""
+    def _no_rights(self, account: Account) -> Failure | None:
+        """Return why an account's rights cannot be had; scripts as SYSTEM are tasks, and can."""
         if account == "login":
             return None
         name = self._target.endpoint.id
         if account == "root":
             detail = f"{name} is a Windows endpoint: there is no root, only the account itself"
         else:
-            detail = f"on {name} only scripts can have the rights of the system, no file transfer"
+            detail = f"on {name} only scripts can run as SYSTEM, files are moved by the account"
         return Failure(FailureKind.BECOME, detail)
 
     @contextmanager

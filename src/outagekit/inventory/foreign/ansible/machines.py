@@ -160,7 +160,7 @@ class _Machine:
         """Return how a Windows host is reached; what its SSH listens on is of no use for that."""
         service = service_of(self._facts, self._host.place, findings, self._notes)
         if self._facts.text(known.CONNECTION) and connection in _SSH:
-            self._notes.append("windows: {} that Ansible reaches by SSH are reached by WinRM")
+            self._notes.append("windows: by WinRM, not by SSH as Ansible does, for {}")
             return replace(service, port=None)
         return service
 

@@ -1,0 +1,8 @@
+# Reads only. What has to be done later, in a line each.
+$until = ''
+$key = 'HKLM:\SOFTWARE\Microsoft\WindowsUpdate\UX\Settings'
+if (Test-Path -LiteralPath $key) { $until = [string](Get-ItemProperty -LiteralPath $key).PauseQualityUpdatesEndTime }
+$name = 'the update'
+if ($OK.kb) { $name = $OK.kb }
+"quality updates are held until $until; until then the security fixes of $name are missing"
+'decline it in WSUS, RMM or Intune as well: a hold on the machine is undone by a policy'
