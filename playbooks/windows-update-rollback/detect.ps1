@@ -21,4 +21,4 @@ elseif ($build -eq $OK.bad_build -and -not $package) {
     exit 3
 }
 '{"impacted": ' + $impacted + ', "build": "' + $build + '", "package": "' + $package +
-    '", "state": "' + $state + '"}'
+    '", "installed_as": "' + $state + '"}'

@@ -6,6 +6,7 @@ A shell tells its first problem only, and as every shell likes; the line is foun
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from outagekit.errors import OutagekitError
@@ -17,14 +18,25 @@ from outagekit.transports.protocol import Command, Outcome
 _NO_SUCH_PROGRAM: Final = 127
 _LONGEST: Final = 1000
 _MARK: Final = "outagekit-parsed"
-# `-n` reads without running; a here-document would end at a line of the text.
+# The text comes by a pipe, so that nothing in it can end it; as a file it has line numbers in every
+# shell. `-n` reads without running.
 _PARSE: Final = """\
-said=$(printf '%s\\n' "$OK_TEXT" | LC_ALL=C {shell} -n 2>&1) && code=0 || code=$?
+said=$(printf '%s\\n' "$OK_TEXT" | {shell} -n /dev/stdin 2>&1) && code=0 || code=$?
 printf '%s %s\\n%s\\n' {mark} "$code" "$said"
 """
-# dash: `sh: 3: Syntax error: …`; bash and busybox: `sh: line 3: syntax error …`.
-_SAID: Final = re.compile(r"^[^:\n]+: (?:line )?(\d+): (.+)$", re.MULTILINE)
+# dash: `/dev/stdin: 3: Syntax error: …`; bash and busybox: `/dev/stdin: line 3: syntax error …`.
+_SAID: Final = re.compile(r"^[^:\n]+: ?(?:line )?(\d+): (.+)$", re.MULTILINE)
 _ANSWER: Final = re.compile(rf"^{_MARK} (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a shell said of a script."""
+
+    message: str = ""
+    """Its first problem; empty: none."""
+    line: int = 0
+    """Counted from 1; 0: it did not say."""
 
 
 def parse_command(code: Code) -> Command:
@@ -38,17 +50,21 @@ def parse_command(code: Code) -> Command:
     return render(asked, {"text": code.text}, step="-", part="probe")
 
 
-def parse_problem(outcome: Outcome) -> tuple[int, str] | None | bool:
-    """Return line and message of what the shell found; None: nothing; False: it did not parse."""
+def parse_problem(outcome: Outcome) -> Parsed | None:
+    """Return what the shell said of the script; None if it did not parse it."""
     found = _ANSWER.search(outcome.stdout.text)
     if outcome.failure is not None or outcome.exit_code != 0 or found is None:
-        return False
-    if int(found[1]) == 0:
         return None
+    if int(found[1]) == 0:
+        return Parsed()
     text = outcome.stdout.text[found.end() :].strip()
     if int(found[1]) == _NO_SUCH_PROGRAM:
-        return False
+        return None
     said = _SAID.search(text)
     if said is None:
-        return 0, visible_line(text.partition("\n")[0])[:_LONGEST]
-    return int(said[1]), visible_line(said[2])[:_LONGEST]
+        return Parsed(_shown(text.partition("\n")[0]) or f"exit code {found[1]}")
+    return Parsed(_shown(said[2]), int(said[1]))
+
+
+def _shown(text: str) -> str:
+    return visible_line(text)[:_LONGEST]

@@ -349,7 +349,9 @@ function Start-OkScript {
     Deny-Ok "the script could not be written into ${okFolder}: $why"
   }
   $since = Get-OkClock
-  try { Start-OkTask $okTask (Get-OkStarter $s) $okAs $okTaskLimit } catch { $why = Get-OkReason $_ }
+  try {
+    Start-OkTask $okTask (Get-OkStarter $s) $okAs $okTaskLimit
+  } catch { $why = Get-OkReason $_ }
   while ($why -eq '' -and -not [IO.File]::Exists($okBegun)) {
     if (((Get-OkClock) - $since) -gt 20) { $why = 'it did not begin within 20 s' }
     if (-not [IO.Directory]::Exists($s)) { $why = 'it could not write where it has to' }

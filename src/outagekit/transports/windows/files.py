@@ -149,7 +149,7 @@ def parse_told(outcome: Outcome) -> Told | Refused | None:
     if "refused" in found:
         return _refused(found)
     size, sha256, written = found.get("size"), found.get("sha256", ""), found.get("written", "")
-    if not _is_count(size) or not isinstance(sha256, str) or not isinstance(written, str):
+    if not isinstance(size, int) or not isinstance(sha256, str) or not isinstance(written, str):
         return None
     data = _decoded(lines[:-1]) if "sent" in found else b""
     if data is None or ("sent" in found and found["sent"] != len(data)):
@@ -160,22 +160,25 @@ def parse_told(outcome: Outcome) -> Told | Refused | None:
 def path_fault(path: str) -> str:
     """Return why a path names no file of an endpoint; empty if it may."""
     text = path.replace("/", "\\")
+    rooted = _ROOTED.match(text)
     if text.startswith("\\\\"):
         return _SHARE
     if _WILD.search(text):
         return "`*` and `?` stand in no file's name: one path names one file"
-    rooted = _ROOTED.match(text)
     if rooted is None or _FORBIDDEN.search(text) or text.endswith("\\"):
         return _NAME
     if len(text) > LONGEST_PATH:
         return _SAID["long"]
-    for name in text[rooted.end() :].split("\\"):
-        if ":" in name:
-            return "`:` names a stream inside a file, which is neither put nor fetched"
-        if _DEVICE.match(name):
-            return f"{name} is a device of Windows, not a file"
-        if name != name.rstrip(". ") and name not in {".", ".."}:
-            return "Windows leaves out a dot or space at the end of a name: leave it out here, too"
+    return next(filter(None, map(_name_fault, text[rooted.end() :].split("\\"))), "")
+
+
+def _name_fault(name: str) -> str:
+    if ":" in name:
+        return "`:` names a stream inside a file, which is neither put nor fetched"
+    if _DEVICE.match(name):
+        return f"{name} is a device of Windows, not a file"
+    if name != name.rstrip(". ") and name not in {".", ".."}:
+        return "Windows leaves out a dot or space at the end of a name: leave it out here, too"
     return ""
 
 
@@ -212,7 +215,3 @@ def _decoded(lines: list[str]) -> bytes | None:
         return b"".join(base64.b64decode(line, validate=True) for line in lines)
     except ValueError:
         return None
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -155,7 +155,7 @@ PUT: Final = r"""
     if ((Get-OkHash $okTemporary) -cne $okSha) { Deny-Ok 'cut' }
     if ([IO.File]::Exists($okPath)) {
       $okReplace = [IO.File].GetMethod('Replace', [Type[]]@([string], [string], [string]))
-      $null = $okReplace.Invoke($null, [object[]]@($okTemporary, $okPath, $null))
+      $null = $okReplace.Invoke($null, [object[]]@([string]$okTemporary, [string]$okPath, $null))
     } else {
       [IO.File]::Move($okTemporary, $okPath)
     }

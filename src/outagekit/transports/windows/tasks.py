@@ -177,7 +177,7 @@ def as_system(command: Command, *, step: str, part: str, limit_s: int = LONGEST_
     settings = beginning(
         command, name=name, step=step, part=part, account="system", limit_s=limit_s
     )
-    return "\n".join((settings, COMMON, PLACE, TASKS, REMOVING, BEGIN, _AS_SYSTEM))
+    return settings + COMMON + PLACE + TASKS + REMOVING + BEGIN + _AS_SYSTEM
 
 
 def facts(task: str, nonce: str, limit_s: int) -> str:
