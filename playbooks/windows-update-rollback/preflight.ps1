@@ -28,7 +28,7 @@ $details = [string]::Join(' ', @(& $dism /english /online /get-packageinfo "/pac
 if ($LASTEXITCODE -ne 0) { $reasons += "dism knows nothing of the package: exit code $LASTEXITCODE" }
 elseif ($details -match 'Permanent\s*:\s*Yes') { $reasons += 'the package is permanent: it cannot be removed' }
 $drive = Get-WmiObject Win32_LogicalDisk -Filter "DeviceID='$env:SystemDrive'"
-$free = [int][Math]::Floor($drive.FreeSpace / 1GB)
+$free = [int][Math]::Floor($drive.FreeSpace / 1073741824)
 if ($free -lt $OK.free_gb) { $reasons += "only $free GB are free on $env:SystemDrive" }
 $battery = @(Get-WmiObject Win32_Battery -ErrorAction SilentlyContinue)
 if ($battery.Count -gt 0 -and $battery[0] -and $battery[0].BatteryStatus -eq 1) {

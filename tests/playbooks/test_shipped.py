@@ -65,10 +65,11 @@ def test_a_shipped_playbook_has_no_problem_and_no_warning(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_script_beside_a_playbook_belongs_to_it(name):
     used = {code.file for step in book(name).steps for code in scripts_of(step)}
-    assert used - {""} == {path.name for path in (PLAYBOOKS / name).glob("*.sh")}
+    folder = PLAYBOOKS / name
+    assert used - {""} == {path.name for path in folder.iterdir()} - {"playbook.yaml"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "linux" in book(name).targets])
 def test_what_may_only_be_done_as_root_says_so(name):
     for step in book(name).steps:
         if step.changes and step.id != "remove":  # a file may belong to the account that logs in
