@@ -214,3 +214,21 @@ def test_a_file_of_a_password_may_have_any_name(call, folder):
     found = call("inventory", "import", "acme=hosts.ini", *words)
     assert found.code == 0, found.err
     assert "file:/secret/a=b" in found.out
+
+
+def test_how_windows_is_spoken_and_logged_in_to_is_listed(call, empty):
+    (empty / "acme.yaml").write_text(
+        "outagekit: 1\nclient: acme\ncredentials:\n"
+        "  admin: {user: ops, password: prompt, auth: basic}\n"
+        "  other: {user: ops, password: prompt}\n"
+        "endpoints:\n  a: {address: 192.0.2.1, os: windows, credential: admin}\n"
+        "  b: {address: '2001:db8::1', os: windows, port: 5985, credential: other}\n"
+    )
+    lines = call("inventory", "list", "-i", "acme.yaml").out.splitlines()
+    assert lines[-2].split() == ["acme/a", "windows", "192.0.2.1", "-", "admin", "(basic)", "-"]
+    assert lines[-1].split()[2:6] == ["[2001:db8::1]:5985", "(http)", "-", "other"]
+    listed = json.loads(call("inventory", "list", "-i", "acme.yaml", "--json").out)
+    assert [(each["scheme"], each["auth"]) for each in listed] == [
+        ("https", "basic"),
+        ("http", "ntlm"),
+    ]

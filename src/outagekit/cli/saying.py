@@ -10,6 +10,7 @@ from outagekit.cli.render import json_text
 from outagekit.events import TrustAdded, TrustPinned, TrustRemoved, TrustReplaced
 from outagekit.run.engine.state import CANNOT_CHECK
 from outagekit.text import fold_list
+from outagekit.transports.winrm.place import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +78,15 @@ def without_place(text: str, endpoint: Endpoint) -> str:
     if not any(name in text for name in names):
         return text
     either = "|".join(map(re.escape, names))
-    port = rf"(?::\d+| port {endpoint.port or _SSH_PORT}\b)?"
+    port = rf"(?::\d+| port {_port_of(endpoint)}\b)?"
     return re.sub(rf"{_NOT_TO_PASTE}(?<![\w.-])\[?(?:{either})\]?{port}(?![\w-])", "it", text)
+
+
+def _port_of(endpoint: Endpoint) -> int:
+    """Return the port that sentences about an endpoint name."""
+    if endpoint.os == "windows":
+        return place_of(endpoint).port
+    return endpoint.port or _SSH_PORT
 
 
 ACTS: Final = (TrustAdded, TrustReplaced, TrustRemoved, TrustPinned)
@@ -96,7 +104,7 @@ def act_line(event: TrustAdded | TrustReplaced | TrustRemoved | TrustPinned) -> 
             seen = f", seen{by}" * bool(by)
             return f"{event.endpoint} is machine {event.machine_id} from now on{seen}"
         case TrustReplaced():
-            was = f"was {_gone(event)}, is {fold_list(event.new)}"
+            was = f"was {_gone(event)}, is {fold_list(event.new) or 'nothing'}"
             return f"{event.server} replaced{by}, because {event.because}: {was}"
         case TrustRemoved():
             return f"{event.server} removed{by}, because {event.because}: was {_gone(event)}"

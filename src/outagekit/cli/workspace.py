@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from outagekit.cli.command import command
-from outagekit.cli.options import Shown, Stored
+from outagekit.cli.options import Shown, SshConfig, Stored, Where
 
 
 @command
@@ -33,6 +33,7 @@ def init(
 
 @command
 def check(
+    *,
     shown: Shown,
     stored: Stored,
     paths: Annotated[
@@ -50,16 +51,36 @@ def check(
             " Repeatable.",
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ENDPOINT",
+            help="Have this endpoint of the inventory parse what one playbook would run on it;"
+            " nothing is run.",
+        ),
+    ] = None,
+    client: Annotated[
+        list[str] | None,
+        typer.Option("--client", "-c", help="Whose endpoint --on names. Repeatable."),
+    ] = None,
+    ssh_config: SshConfig = None,
 ) -> None:
     """Report every problem of playbooks and inventories at once, each with its place."""
     from outagekit.cli.checking import check_paths
     from outagekit.cli.imported import permit, taken_lines
     from outagekit.cli.places import find_places
     from outagekit.cli.problems import problems_document
-    from outagekit.errors import InvalidInput
+    from outagekit.errors import InvalidInput, UsageError
     from outagekit.text import count
 
     screen = shown.screen()
+    if on is not None:
+        where = Where(inventory=inventory, client=client, limit=on, ssh_config=ssh_config)
+        _check_there(shown, stored, paths or [], where)
+        return
+    if client:
+        raise UsageError("--client says whose endpoint --on names: give both, or none")
 
     def judge(path: Path, digest: str) -> None:
         permit(screen, find_places(stored.state_dir))(path, digest)
@@ -75,6 +96,33 @@ def check(
         raise InvalidInput(f"{count(len(checked.faults), 'problem')} in what was checked")
     verdict = "no fault" if checked.problems else "nothing wrong"
     screen.note(f"{count(checked.files, 'file')} checked, {verdict}")
+
+
+def _check_there(shown: Shown, stored: Stored, paths: list[Path], where: Where) -> None:
+    """Have one endpoint parse a playbook, say what it found, and exit as that means."""
+    from outagekit.cli.checked_there import check_there, document_of
+    from outagekit.cli.prepare import choose_endpoints, open_desk, read_playbook
+    from outagekit.errors import InvalidInput, UsageError
+    from outagekit.text import count
+
+    if len(paths) != 1:
+        message = "--on has an endpoint parse one playbook"
+        raise UsageError(message, hint="outagekit check playbooks/mend.yaml --on acme/web-01")
+    screen = shown.screen()
+    desk = open_desk(screen, where, stored.state_dir)
+    playbook = read_playbook(str(paths[0]), desk.places)
+    there = check_there(desk, playbook, choose_endpoints(desk, where))
+    if shown.json:
+        screen.document(document_of(there))
+    elif there.problems:
+        screen.problems(there.problems)
+    if there.problems:
+        raise InvalidInput(f"{count(len(there.problems), 'problem')}, says {there.endpoint}")
+    if there.failure is not None:
+        screen.say(f"{there.endpoint}: {there.failure.detail}")
+        raise typer.Exit(there.exit_code)
+    more = f", {there.passed_over} in cmd not" if there.passed_over else ""
+    screen.note(f"{there.endpoint} parsed {count(there.parsed, 'text')}{more}: nothing wrong")
 
 
 @command

@@ -43,6 +43,9 @@ class Right:
     state: EndState | None
     """None: the fault changes nothing about how the endpoint is to be judged."""
     kinds: frozenset[FailureKind] = frozenset()
+    outlived: frozenset[FailureKind] = frozenset()
+    """Kinds besides, where a command outlives its connection, as on Windows: that is made again
+    until the time is over."""
     also: frozenset[EndState] = frozenset()
     """States that are right besides the healthy one, for one of `kinds`, as long as they are true
     of the machine."""
@@ -62,19 +65,20 @@ RIGHT: Final[Mapping[Fault, Right]] = {
         "resets the connection after it took a command, before its answer",
         EndState.UNKNOWN,
         frozenset({FailureKind.LOST}),
+        frozenset({FailureKind.TIMEOUT}),
     ),
     "auth": Right("rejects the login", EndState.FAILED, frozenset({FailureKind.AUTH})),
     "flap": Right(
         "goes away and comes back, again and again, also in the middle of a command",
         None,
         _NOT_SENT,
-        frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
+        also=frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
     ),
     "bootloop": Right(
         "is up for a moment only, until the first change was made on it",
         None,
         _NOT_SENT,
-        frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
+        also=frozenset({EndState.UNREACHABLE, EndState.UNKNOWN}),
     ),
     "lie": Right(
         "says that the change is done, but does nothing",

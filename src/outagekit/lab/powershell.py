@@ -23,7 +23,7 @@ from outagekit.playbook.model import Script
 from outagekit.transports.windows.bootstrap import CUT_CODE, RUNNER
 from outagekit.transports.windows.detached import request_in
 from outagekit.transports.windows.identity import boot_text
-from outagekit.transports.windows.render import Sent, sent_as, sent_in
+from outagekit.transports.windows.render import Sent, sent_in
 
 _NEWLINE: Final = "\r\n"
 _FIRST_BOOTS: Final = (1_000, 9_000)
@@ -144,7 +144,7 @@ class WindowsShell:
 
 
 def _sent(script: bytes) -> Sent | None:
-    return sent_as(script)
+    return sent_in(base64.b64encode(script))
 
 
 def _step_of(script: bytes) -> Sent | None:

@@ -153,7 +153,8 @@ def _fault_in(case: Case, judged: Judged | None, machine: Machine) -> str:
         if state is EndState.UNKNOWN and not machine.received:
             # No command of a step reached the machine, so nothing is unknown about it.
             state = EndState.UNREACHABLE
-        return "" if judged.state is state and judged.failure in right.kinds else said
+        kinds = right.kinds | (right.outlived if machine.system == "windows" else frozenset())
+        return "" if judged.state is state and judged.failure in kinds else said
     if right and right.also:
         agreed = _is_fair(right, judged, machine) or _is_restless_end(case.truth, judged, machine)
     else:

@@ -27,7 +27,9 @@ FOREVER_S: Final = 10**9
 TERM_S: Final = 5
 
 MARK: Final = "outagekit-detached"
-_ANSWER: Final = re.compile(rf"^{MARK} ([a-z]+)((?: [a-z]+=(?:-?\d{{1,12}})?)*)\r?$", re.MULTILINE)
+_ANSWER: Final = re.compile(
+    rf"^{MARK} ([a-z]+)((?: (?:code=-\d{{1,12}}|[a-z]+=\d{{0,12}}))*)\r?$", re.MULTILINE
+)
 HALF_BYTES: Final = KEEP_BYTES // 2
 
 

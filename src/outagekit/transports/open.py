@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from outagekit.errors import NotYet
 from outagekit.transports.access import Access
 from outagekit.transports.protocol import Target, Transport
 
@@ -12,12 +11,14 @@ __all__ = ["Access", "transport_for"]
 def transport_for(target: Target, access: Access) -> Transport:
     """Return a transport for the endpoint, not yet opened.
 
-    Raises `NotYet` for an endpoint this version cannot reach as asked: rather no connection than
-    one with less than the inventory says.
+    Raises `OutagekitError` for an endpoint to which no way leads as the inventory says it.
     """
-    endpoint = target.endpoint
-    if endpoint.os == "windows":
-        raise NotYet(f"{endpoint.id}: Windows endpoints cannot be reached yet")
+    if target.endpoint.os == "windows":
+        from outagekit.transports.winrm.transport import (  # noqa: PLC0415  (loads requests)
+            WinrmTransport,
+        )
+
+        return WinrmTransport(target, access)
     from outagekit.transports.ssh.transport import SshTransport  # noqa: PLC0415  (loads paramiko)
 
     return SshTransport(target, access)

@@ -461,6 +461,13 @@ def test_a_command_to_paste_keeps_the_endpoint_it_names():
         assert without_place(text, endpoint) == expected
 
 
+def test_a_windows_endpoint_is_it_with_the_port_of_its_winrm():
+    for facts, port in (({}, 5986), ({"scheme": "http"}, 5985), ({"ports": {5986: 15986}}, 15986)):
+        endpoint = Endpoint(client="acme", name="p", address="10.0.0.9", os="windows", **facts)
+        said = f"10.0.0.9 port {port} refused the connection"
+        assert without_place(said, endpoint) == "it refused the connection"
+
+
 def test_a_run_stopped_before_anybody_is_through_says_what_is_done_and_what_is_to_come():
     steps = [*STEPS, read("prove", phase="verify"), read("tell", phase="communicate")]
     plan = plan_on(3, steps=steps)

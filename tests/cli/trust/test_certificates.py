@@ -310,6 +310,7 @@ def test_where_an_authority_vouches_for_the_new_one_the_pin_goes(call, site, pem
     assert called.code == 0, called.err
     assert "not pinned" in flat(called.err)
     assert site.believed(port) == []
+    assert flat(call("trust", "log", *STATE).out).endswith(", is nothing")
     again = call("trust", "replace", "all", "--yes", *WHY, *STATE)
     assert "or need none" in flat(again.err)
 

@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import re
 import ssl
-import threading
 import uuid
 
 import pytest
@@ -21,11 +20,9 @@ from outagekit.lab.wsman.alone import LoneServer
 from outagekit.lab.wsman.soap import ADDRESSING, CMD, MICROSOFT, SHELL, SOAP, TRANSFER, WSMAN
 from outagekit.lab.wsman.tls import Tls
 
-PASSWORD = "p:w ö☂"
+PASSWORD = "p:w ö"
 DRILL = Account("drill", PASSWORD)
-OTHER = Account("other", "another one")
-FRAMED = 'set "OK_STEP=fix"&set "OK_PART=script"&powershell.exe -NoLogo -EncodedCommand QQA='
-NONCE = "0123456789abcdef"
+OTHER = Account("other", "another ☂")
 
 
 class Scripted:
@@ -35,33 +32,44 @@ class Scripted:
         self.boot_id = "1"
         self.asked = []
         self.answers = []
-        self.go = threading.Event()
 
     def run(self, asked, running):
         self.asked.append(asked)
         word, _, rest = asked.line.partition(" ")
-        if word == "echo":
-            return Answer(0, f"{rest}\r\n")
-        if word == "exit":
-            return Answer(int(rest))
-        if word == "big":
-            return Answer(7, "x" * int(rest), "y" * int(rest))
-        if word == "cat":
-            return Answer(0, running.read().decode())
-        if word == "live":
-            for number in range(int(rest)):
-                running.write(f"tick {number}\r\n".encode())
-                running.wait(0.05)
-            return Answer()
-        if word == "wait":
-            running.write(b"waits\r\n")
-            running.wait(30)
-            return Answer()
-        if word == "gone":
-            raise GoneError
-        if word in {"hang", "reset"}:
-            return Answer(ending=word)
-        return Answer(0, "ran\r\n", "warned\r\n")
+        plain = Answer(0, "ran\r\n", "warned\r\n")
+        return getattr(self, f"_{word}", lambda *_: plain)(rest, running)
+
+    def _echo(self, rest, running):
+        return Answer(0, f"{rest}\r\n")
+
+    def _exit(self, rest, running):
+        return Answer(int(rest))
+
+    def _big(self, rest, running):
+        return Answer(7, "x" * int(rest), "y" * int(rest))
+
+    def _cat(self, rest, running):
+        return Answer(0, running.read().decode())
+
+    def _live(self, rest, running):
+        for number in range(int(rest)):
+            running.write(f"tick {number}\r\n".encode())
+            running.wait(0.05)
+        return Answer()
+
+    def _wait(self, rest, running):
+        running.write(b"waits\r\n")
+        running.wait(30)
+        return Answer()
+
+    def _gone(self, rest, running):
+        raise GoneError
+
+    def _hang(self, rest, running):
+        return Answer(ending="hang")
+
+    def _reset(self, rest, running):
+        return Answer(ending="reset")
 
     def answered(self, answer):
         self.answers.append(answer)
@@ -175,9 +183,7 @@ class Client:
         return Answered(self.http.getresponse())
 
     def message(self, action, body="", *, shell="", headers="", message_id=None):
-        selector = (
-            f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>'
-        )
+        selector = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>'
         return (
             f'<s:Envelope xmlns:s="{SOAP}" xmlns:a="{ADDRESSING}" xmlns:w="{WSMAN}"'
             f' xmlns:p="{MICROSOFT}" xmlns:rsp="{SHELL}"><s:Header>'
@@ -247,3 +253,8 @@ def at_hand(lone, client, tls):
         return client(lone(tls, **given))
 
     return made
+
+
+@pytest.fixture
+def account():
+    return DRILL

@@ -625,7 +625,7 @@ def test_only_a_step_names_a_command(step):
         "outagekit-detached ended code= age=1 out=0 err=0\n",
         "outagekit-detached ended\n",
         "outagekit-detached nonsense code=1\n",
-        "outagekit-detached ended code=-1\n",
+        "outagekit-detached ended code=0 age=-1\n",
         f"outagekit-detached ended code=0 age={'9' * 5000}\n",
         "x outagekit-detached running\n",
     ],

@@ -125,7 +125,7 @@ def test_every_word_of_ours_is_told_from_a_scripts_own() -> None:
         *("input", "null", "_", "true", "false"),
         *("executioncontext.sessionstate.languagemode", "psversiontable.psversion"),
         *("progresspreference", "erroractionpreference", "outputencoding", "global:lastexitcode"),
-        *("env:outagekit_file", "env:comspec", "?"),
+        *("env:outagekit_file", "env:comspec", "host.ui.rawui.buffersize"),
     }
     local = {
         *("how", "code", "rc", "s", "far", "turns", "near", "native", "boot", "line", "bytes"),
@@ -167,7 +167,8 @@ def test_a_refusal_is_read_as_nothing_run(how: str, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "rc", "native"), [("end", "0", "0"), ("exit", "-1073741510", "3"), ("error", "1", "null")]
+    ("how", "rc", "native"),
+    [("end", "0", "0"), ("exit", "-1073741510", "3"), ("error", "1", "null")],
 )
 def test_what_the_runner_says_last_is_read(how: str, rc: str, native: str) -> None:
     boot = "2026-11-20T03:04:05Z"

@@ -33,7 +33,9 @@ HOSTILE = [
     "2024-07-19T05:27:00",
 ]
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-MOMENT = re.compile(r"\[DateTime\]::SpecifyKind\(\(New-Object DateTime (\d+)\),\[DateTimeKind\]::Utc\)")
+MOMENT = re.compile(
+    r"\[DateTime\]::SpecifyKind\(\(New-Object DateTime (\d+)\),\[DateTimeKind\]::Utc\)"
+)
 
 
 class Reader:
@@ -123,8 +125,10 @@ def test_a_hostile_text_is_one_literal(value: str) -> None:
         | st.booleans()
         | st.integers(-(2**63) + 1, 2**63 - 1)
         | st.floats(allow_nan=False, allow_infinity=False),
-        lambda inner: st.lists(inner, max_size=4)
-        | st.dictionaries(st.text("abcdef'\u2019 ", max_size=5), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.text("abcdef'\u2019 ", max_size=5), inner, max_size=4)
+        ),
         max_leaves=12,
     )
 )
@@ -208,7 +212,7 @@ def test_a_name_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize("one", list('"%!^&|<>\r\n'))
 def test_what_cmd_could_obey_is_refused(one: str) -> None:
-    with pytest.raises(OutagekitError, match="'path' holds .*cmd.exe could obey"):
+    with pytest.raises(OutagekitError, match=r"'path' holds .*cmd\.exe could obey"):
         environment({"path": f"a{one}b"})
 
 

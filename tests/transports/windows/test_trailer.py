@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -44,9 +45,7 @@ SCRAPS = st.sampled_from(
 def unframed(data: bytes, cuts: list[int]) -> tuple[bytes, Trailer | None]:
     unframer = Unframer(NONCE)
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    shown = b"".join(
-        unframer.feed(data[begin:end]) for begin, end in zip(places, places[1:], strict=False)
-    )
+    shown = b"".join(unframer.feed(data[begin:end]) for begin, end in itertools.pairwise(places))
     rest, trailer = unframer.finish()
     return shown + rest, trailer
 

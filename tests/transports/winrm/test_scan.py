@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -196,6 +197,19 @@ def test_tls_of_yore_is_refused_with_a_reason(serve: Serve, tmp_path: Path) -> N
     found = seen(server.port)
     assert isinstance(found, Failure)
     assert found.kind is FailureKind.TLS
+
+
+def test_authorities_that_were_read_once_are_read_again_when_their_file_changes(
+    authority: trustme.CA, ca_file: str, serve: Serve
+) -> None:
+    port = serve(authority.issue_cert("127.0.0.1")).port
+    for other, vouched in ((authority, True), (trustme.CA(), False), (authority, True)):
+        other.cert_pem.write_to_path(ca_file)
+        stamp = time.time_ns() + 1_000_000 * vouched
+        os.utime(ca_file, ns=(stamp, stamp))
+        found = seen(port, ca=ca_file)
+        assert isinstance(found, Seen)
+        assert bool(found.by) is vouched
 
 
 def test_a_file_of_authorities_that_cannot_be_used_is_our_fault(tmp_path: Path) -> None:

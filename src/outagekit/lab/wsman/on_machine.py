@@ -18,6 +18,7 @@ LANGUAGE_MODE: Final = "FullLanguage"
 
 _REG_QUERY: Final = re.compile(r"\breg(?:\.exe)?\s+query\b", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r?\n")
+_STOPPED: Final = 1
 _NOTHING_RUN: Final = frozenset({"cut"})
 
 
@@ -39,8 +40,8 @@ class MachineProgram:
     def run(self, asked: Asked, running: Running) -> Answer:
         """Ask the machine, and let pass the time that takes.
 
-        Raises `GoneError` if it restarts meanwhile. If the command was not executed by then, the
-        machine remembers that it was there.
+        Raises `GoneError` if it restarts meanwhile. If the command was not executed by then, or
+        was stopped before, the machine remembers that it was there.
         """
         step, part, script = asked.step, asked.part, asked.script
         if not asked.nonce:
@@ -53,19 +54,24 @@ class MachineProgram:
         try:
             with self._host.turn_of_boot(boot_id) as machine:
                 before_s = machine.before_s(step, part)
-            running.wait(before_s)
+            if running.wait(before_s):
+                self._missed(step, part, script)
+                return Answer(_STOPPED)
             with self._host.turn_of_boot(boot_id) as machine:
                 detached = asked.facts.get("DETACHED", "")
                 answer = machine.answer(step, part, script, detached=detached)
         except GoneError:
-            with self._host.lock:
-                self._host.machine.missed(step, part, script)
+            self._missed(step, part, script)
             raise
         if answer.ending == "exit" and answer.takes_s:
             running.wait(answer.takes_s)
             with self._host.turn_of_boot(boot_id):
                 pass
         return _with_line_ends(answer)
+
+    def _missed(self, step: str, part: str, script: bytes) -> None:
+        with self._host.lock:
+            self._host.machine.missed(step, part, script)
 
     def answered(self, answer: Answer) -> None:
         """Restart the machine if that was asked for."""

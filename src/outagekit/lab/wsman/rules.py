@@ -1,6 +1,6 @@
 """What one simulated WS-Man service allows: ways to log in, sizes and quotas. Pure values.
 
-The figures are Windows' own where Windows has one: see `docs/try-on-windows.md` for how to compare.
+The figures are Windows' own where Windows has one.
 """
 
 from __future__ import annotations

@@ -126,9 +126,13 @@ def _on_channel_request(channel: paramiko.Channel, message: Message) -> None:
 _BASE_HANDLERS: Final[dict[int, Any]] = _Transport._channel_handler_table  # noqa: SLF001  (see above)
 
 
+_NOT_ITS_END: Final = (paramiko.ChannelException, paramiko.AuthenticationException)
+
+
 class Session(_Transport):
     """A connection to a server. Its socket belongs to it."""
 
+    _over = False
     _channel_handler_table = {**_BASE_HANDLERS, MSG_CHANNEL_REQUEST: _on_channel_request}  # noqa: RUF012
 
     def __init__(self, sock: socket.socket, known: tuple[HostKey, ...]) -> None:
@@ -144,6 +148,23 @@ class Session(_Transport):
         # The types of the trusted keys first: a server with several keys shows a trusted one.
         wanted = [name for key in known for name in _ALGORITHMS_OF.get(key.type, (key.type,))]
         options.key_types = _first(tuple(wanted), options.key_types)
+
+    @property
+    def saved_exception(self) -> Exception | None:
+        """What paramiko's thread ended with, or why a request was refused, until it is asked."""
+        return self._saved
+
+    @saved_exception.setter
+    def saved_exception(self, fault: Exception | None) -> None:
+        # paramiko wakes up who waits on a channel before it says that the connection is over: he
+        # would take its end for the server's refusal.
+        self._saved = fault
+        self._over = self._over or not (fault is None or isinstance(fault, _NOT_ITS_END))
+
+    @override
+    def is_active(self) -> bool:
+        """Return whether the connection stands: not any more once reading from it has ended."""
+        return super().is_active() and not self._over
 
     @override
     def _parse_disconnect(self, m: Message) -> None:

@@ -62,6 +62,7 @@ exit {CUT_CODE}
 #   begins with `;` for a last line that ends with a backtick. Where the script has named blocks
 #   nothing may follow them, and it is run without a tail.
 # - Whatever leaves a loop that is not there (`break`) leaves the one around the script.
+# - Tables are as wide as the console, which is 80 columns here unless it is told otherwise.
 # - WMI hangs on sick machines: it is not asked for the time since the machine started.
 RUNNER: Final = r"""
 $ProgressPreference='SilentlyContinue'
@@ -69,6 +70,12 @@ $ErrorActionPreference='Stop'
 try{
   $OutputEncoding=New-Object Text.UTF8Encoding $false
   [Console]::OutputEncoding=$OutputEncoding
+}catch{$null=$_}
+try{
+  $ok_size=$Host.UI.RawUI.BufferSize
+  if($ok_size.Width -lt 160){
+    $Host.UI.RawUI.BufferSize=New-Object Management.Automation.Host.Size(160,$ok_size.Height)
+  }
 }catch{$null=$_}
 $global:LASTEXITCODE=0
 $global:OKTold=$null

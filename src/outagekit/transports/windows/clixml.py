@@ -17,6 +17,8 @@ _SPACE: Final = " \t\r\n"
 _LONGEST_TAG: Final = 1024
 _LONGEST_TEXT: Final = 64 * 1024
 _DEEPEST: Final = 64
+_AT_ONCE: Final = 4096
+"""What is left of a piece is copied with every tag: short ones keep that cheap."""
 _TAG: Final = re.compile(
     r"<(?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9]*)"
     r"(?P<said>(?:\s+[A-Za-z][A-Za-z0-9:]*\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*)\s*(?P<empty>/?)>"
@@ -49,8 +51,11 @@ class CliXmlStream:
 
     def feed(self, text: str) -> str:
         """Return the text that is certain after `text` arrived."""
-        self._held += text
-        return self._read(final=False)
+        shown: list[str] = []
+        for at in range(0, len(text), _AT_ONCE):
+            self._held += text[at : at + _AT_ONCE]
+            shown.append(self._read(final=False))
+        return "".join(shown)
 
     def finish(self) -> str:
         """Return the rest; an element that was not closed is told as far as it came."""
@@ -94,20 +99,33 @@ class CliXmlStream:
         rest = self._held.lstrip(_SPACE)
         gap = (self._gap or "") + self._held[: len(self._held) - len(rest)]
         self._held = rest
+        if rest.startswith(_MARK):
+            self._gap = ""
+            self._taken(len(_MARK))
+            return ""
         if rest.startswith(_DOCUMENT):
-            found = self._tag()
-            if found is not None and not found["empty"] and found["name"] == "Objs":
-                self._gap, self._open, self._said = None, [""], ""
-                self._taken(found.end())
-                return ""
-            if found is None and len(rest) <= _LONGEST_TAG and ">" not in rest and not final:
-                self._gap = gap
-                return None
-            self._gap = None
-            return gap + self._taken(len(_DOCUMENT))
-        waits = _DOCUMENT.startswith(rest) and len(gap) <= _LONGEST_TAG and not final
+            return self._begun_document(gap, final=final)
+        may_come = _DOCUMENT.startswith(rest) or _MARK.startswith(rest)
+        waits = may_come and len(gap) <= _LONGEST_TAG and not final
         self._gap = gap if waits else None
         return None if waits else (gap or None if not rest else gap + self._taken(1))
+
+    def _begun_document(self, gap: str, *, final: bool) -> str | None:
+        found = self._tag()
+        if found is not None and not found["empty"] and found["name"] == "Objs":
+            self._gap, self._open, self._said = None, [""], ""
+            self._taken(found.end())
+            return ""
+        if (
+            found is None
+            and len(self._held) <= _LONGEST_TAG
+            and ">" not in self._held
+            and not final
+        ):
+            self._gap = gap
+            return None
+        self._gap = None
+        return gap + self._taken(len(_DOCUMENT))
 
     def _element(self, *, final: bool) -> str | None:
         at = self._held.find("<")

@@ -39,7 +39,6 @@ from outagekit.transports.protocol import Account, Command
 from outagekit.transports.windows.detached_texts import (
     ANSWERING,
     BEGIN,
-    COMMON,
     PLACE,
     RELEASE,
     REST,
@@ -48,12 +47,12 @@ from outagekit.transports.windows.detached_texts import (
     WAIT,
 )
 from outagekit.transports.windows.render import Sent, framed, render, sent_in
-from outagekit.transports.windows.tasks import REMOVING, TASKS, beginning
+from outagekit.transports.windows.runner_texts import COMMON
+from outagekit.transports.windows.tasks import REMOVING, TASKS, beginning, begun_in
 
 _KILL_S: Final = 5
 _STEP: Final = re.compile(r"[a-z][a-z0-9_]*")
 _ASKED: Final = re.compile(r"# (start|collect|rest|stop|release) wait=(\d+) limit=(\d+)\n")
-_SCRIPT: Final = re.compile(r"^\$okScript = '([A-Za-z0-9+/=\n]*)'$", re.MULTILINE)
 _Kind = Literal["start", "collect", "rest", "stop", "release"]
 
 
@@ -132,8 +131,7 @@ def request_in(stdin: bytes) -> Request | None:
     asked = _ASKED.match(sent.text) if sent is not None else None
     if sent is None or asked is None:
         return None
-    found = _SCRIPT.search(sent.text)
-    script = found[1].encode("ascii") if found else b""
+    script = begun_in(sent.text)
     return Request(cast("_Kind", asked[1]), int(asked[2]), int(asked[3]), script)
 
 

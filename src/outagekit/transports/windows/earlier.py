@@ -28,13 +28,29 @@ _BLOCK: Final = re.compile(
 """Words that have their meaning only at the beginning of a script."""
 
 # Every command of ours is run by a cmd.exe, whose command line tells step and part. What this
-# look belongs to is left out by its own chain of parents. A task is counted from the moment it
+# look belongs to is left out by its own chain of parents; where there is no cmd.exe but its own,
+# nobody needs to ask WMI, which hangs on some sick machines. A task is counted from the moment it
 # was told to run: its cmd.exe comes later. What cannot be looked at ends the look with an error:
-# silence would be taken for proof that nothing runs. It ends as by an `exit`, which itself would
-# need a file to run in.
+# silence would be taken for proof that nothing runs. It ends as by an `exit`, without the
+# word: text that holds it is run from a file, where policy may forbid that.
 _WAIT: Final = r"""& {
 $ErrorActionPreference = 'Stop'
+function Test-OkTask {
+  try {
+    $service = New-Object -ComObject Schedule.Service
+    $service.Connect()
+    foreach ($task in $service.GetRunningTasks(1)) {
+      $path = [string]$task.Path
+      foreach ($part in @('script', 'undo')) {
+        if ($path.StartsWith('\outagekit\%(step)s.' + $part + '.')) { return $true }
+      }
+    }
+  } catch { $null = $_ }
+  return $false
+}
 function Test-OkBusy {
+  if (Test-OkTask) { return $true }
+  if (@([Diagnostics.Process]::GetProcessesByName('cmd')).Count -le 1) { return $false }
   $all = @(Get-WmiObject -Query (
     'SELECT ProcessId, ParentProcessId, Name, CommandLine FROM Win32_Process'))
   $above = @{}
@@ -53,22 +69,12 @@ function Test-OkBusy {
       if ($line.Contains('"OK_PART=' + $part + '"')) { return $true }
     }
   }
-  try {
-    $service = New-Object -ComObject Schedule.Service
-    $service.Connect()
-    foreach ($task in $service.GetRunningTasks(1)) {
-      $path = [string]$task.Path
-      foreach ($part in @('script', 'undo')) {
-        if ($path.StartsWith('\outagekit\%(step)s.' + $part + '.')) { return $true }
-      }
-    }
-  } catch { $null = $_ }
   return $false
 }
 $since = [Diagnostics.Stopwatch]::StartNew()
 while (Test-OkBusy) {
   if ($since.Elapsed.TotalSeconds -ge %(wait_s)d) {
-    $global:OKTold = @{ how = 'exit'; rc = %(code)d; native = 0 }
+    $global:OKTold = @{ how = 'ex' + 'it'; rc = %(code)d; native = 0 }
     throw '%(said)s'
   }
   [Threading.Thread]::Sleep(1000)

@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from outagekit.errors import OutagekitError
 from outagekit.text import visible_line
@@ -140,16 +140,14 @@ def chunk_command(path: str, offset: int, length: int = CHUNK_BYTES) -> Command:
 
 def parse_told(outcome: Outcome) -> Told | Refused | None:
     """Return what an endpoint said of a file; None: that is no answer to one of these commands."""
-    lines = outcome.stdout.text.split()
+    lines = [line for line in map(str.strip, outcome.stdout.text.splitlines()) if line]
     if outcome.failure is not None or outcome.exit_code != 0 or outcome.stdout.truncated:
         return None
-    found = _object(outcome.stdout.text.strip().rpartition("\n")[2])
-    if found is None:
-        return None
-    if "refused" in found:
-        return _refused(found)
+    found = _object(lines[-1]) if lines else None
+    if found is None or "refused" in found:
+        return None if found is None else _refused(found)
     size, sha256, written = found.get("size"), found.get("sha256", ""), found.get("written", "")
-    if not isinstance(size, int) or not isinstance(sha256, str) or not isinstance(written, str):
+    if not _is_count(size) or not isinstance(sha256, str) or not isinstance(written, str):
         return None
     data = _decoded(lines[:-1]) if "sent" in found else b""
     if data is None or ("sent" in found and found["sent"] != len(data)):
@@ -215,3 +213,7 @@ def _decoded(lines: list[str]) -> bytes | None:
         return b"".join(base64.b64decode(line, validate=True) for line in lines)
     except ValueError:
         return None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -16,14 +16,16 @@ from outagekit.errors import OutagekitError
 from outagekit.text import visible_line
 from outagekit.transports.detached import FOREVER_S
 from outagekit.transports.protocol import Command
-from outagekit.transports.windows.detached_texts import BEGIN, COMMON, PLACE, RUNNER
+from outagekit.transports.windows.detached_texts import BEGIN, PLACE
 from outagekit.transports.windows.quoting import quoted
+from outagekit.transports.windows.runner_texts import COMMON, RUNNER
 
 LONGEST_S: Final = 24 * 3600
 """How long a script may run as SYSTEM if nobody says; its step ends it long before."""
 BACKSTOP_S: Final = 600
 """How long after a script's time its task is ended by Windows: its runner ends it before."""
 _NAME: Final = re.compile(r"-|[a-z][a-z0-9_]*")
+_SCRIPT: Final = re.compile(r"^\$okScript = '([A-Za-z0-9+/=\n]*)'$", re.MULTILINE)
 
 # 1 in GetTasks: hidden ones, too. 2 in RegisterTaskDefinition: create, never replace.
 TASKS: Final = r"""
@@ -155,7 +157,7 @@ if ($okIt.state -eq 'ended') {
   $okRest = Read-OkBytes (Join-Ok $okIt.s 'out') $okIt.out 4096
   $okFound = [regex]::Match($okRest, '"how":"([a-z]+)","rc":[^,]*,"native":(null|-?[0-9]+)')
   if ($okFound.Success) {
-    $okTold = @{ how = $okFound.Groups[1].Value; rc = $okIt.code; native = $null }
+    $okTold = @{ how = $okFound.Groups[1].Value; rc = [int]$okIt.code; native = $null }
     if ($okFound.Groups[2].Value -ne 'null') { $okTold.native = [int]$okFound.Groups[2].Value }
   }
 }
@@ -221,3 +223,9 @@ def beginning(
     }
     lines = [f"${key} = {quoted(value)}" for key, value in settings.items()]
     return "\n".join((*lines, f"$okTaskLimit = [long]{task_limit_s(limit_s)}"))
+
+
+def begun_in(text: str) -> bytes:
+    """Return the input of the command that a text begins by a task; empty if it begins none."""
+    found = _SCRIPT.search(text)
+    return found[1].encode("ascii") if found else b""

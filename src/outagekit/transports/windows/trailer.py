@@ -127,13 +127,15 @@ class Unframer:
 
 def _read(found: dict[str, Any]) -> Trailer | None:
     how, code = found.get("how"), _number(found.get("rc"))
-    words = [found.get(name, "") for name in ("ps", "mode", "boot")]
+    words = [how, *(found.get(name, "") for name in ("ps", "mode", "boot"))]
     if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words):
         return None
-    version, mode, boot = words
+    _, version, mode, boot = words
     if how in _CODES:
         return Trailer(rc=_CODES[how], failure=_refused(how, mode))
-    if how not in get_args(_How) or (code is None and (how != "exit" or found.get("rc", 0))):
+    if how not in get_args(_How) or (
+        code is None and (how != "exit" or found.get("rc", 0) is not None)
+    ):
         return None
     told = Told(cast("_How", how), _number(found.get("native")), version, mode, boot)
     return Trailer(told, code)

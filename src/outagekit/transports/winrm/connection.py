@@ -21,7 +21,7 @@ from outagekit.events import FailureKind
 from outagekit.transports.protocol import Deadlines, Failure
 from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.watchdog import WATCHDOG
-from outagekit.transports.winrm.faults import Fault, WireError
+from outagekit.transports.winrm.faults import Fault, WireError, with_hint
 from outagekit.transports.winrm.place import Place
 from outagekit.transports.winrm.tls import Believed, explain, judge, peer_certificate
 
@@ -30,6 +30,8 @@ Connect = Callable[[float], "socket.socket | Failure"]
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of one answer; WinRM was told to stay below 150 KiB."""
+_WITH_WORDS: Final = frozenset({200, 500})
+"""Answers that never come without a body or its length, but from a connection cut in their head."""
 _PIECE: Final = 64 * 1024
 _LEAST_S: Final = 0.05
 
@@ -134,8 +136,10 @@ class Connection:
         self.close()
         made = self._connect(self._deadlines.connect_s)
         if isinstance(made, Failure):
-            raise WireError(made, Fault.UNREACHABLE, unsent=True)
+            raise WireError(with_hint(made, self._place.address), Fault.UNREACHABLE, unsent=True)
         self._hold(made)
+        with contextlib.suppress(OSError):  # a line through a jump host is no TCP here
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if self.context is not None:
                 with self.limit(self._deadlines.handshake_s):
@@ -152,7 +156,8 @@ class Connection:
             sock, self._sock, self._http = self._sock, None, None
         if sock is not None:
             _shut(sock)
-            sock.close()
+            with contextlib.suppress(OSError):
+                sock.close()
 
     def exchange(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float
@@ -172,14 +177,18 @@ class Connection:
             with http_.getresponse() as response:
                 answer = _whole(response)
                 closing = response.will_close
-            if self.ended:  # what was cut can look like a short answer
-                raise ConnectionAbortedError
+            self._require_whole()
         except BaseException:
             self.close()
             raise
         if closing:
             self.close()
         return answer
+
+    def _require_whole(self) -> None:
+        """Raise `ConnectionAbortedError` if it was cut, which can look like a short answer."""
+        if self.ended:
+            raise ConnectionAbortedError
 
     def _hold(self, sock: socket.socket) -> None:
         """Make it the connection that is cut, unless that was done already."""
@@ -240,6 +249,7 @@ def _whole(response: http.client.HTTPResponse) -> Answer:
     encoding = response.getheader("Content-Encoding", "identity")
     if encoding.casefold() != "identity":
         raise AnswerError("the server compressed its answer, which nobody asked for")
+    has_length = response.chunked or response.length is not None
     body = bytearray()
     while len(body) <= MOST_BYTES:
         piece = response.read(_PIECE)
@@ -248,7 +258,7 @@ def _whole(response: http.client.HTTPResponse) -> Answer:
         body += piece
     if len(body) > MOST_BYTES or (response.length or 0) > MOST_BYTES:
         raise AnswerError(f"the answer is larger than {MOST_BYTES // 1024**2} MiB")
-    if response.length:
+    if response.length or not (has_length or body or response.status not in _WITH_WORDS):
         raise http.client.IncompleteRead(b"")
     names = {name.lower() for name in response.headers}
     found = {name: ", ".join(response.headers.get_all(name, [])) for name in names}

@@ -179,13 +179,14 @@ def _said(report: Reported) -> str:
     return f": {words.rstrip('.')}{code}" if words else code
 
 
-def by_status(status: int, *, scheme: str, first: bool) -> WireError:
+def by_status(status: int, *, sealed: bool, first: bool) -> WireError:
     """Return the error of an HTTP answer without a SOAP fault, 401 aside.
 
-    `first`: no shell is there yet, so that the endpoint may as well not be up.
+    `sealed`: it answers a sealed message. `first`: no shell is there yet, so that the endpoint may
+    as well not be up.
     """
     away = FailureKind.HANDSHAKE if first else FailureKind.LOST
-    if status == HTTPStatus.BAD_REQUEST:
+    if status == HTTPStatus.BAD_REQUEST and sealed:
         detail = "the endpoint no longer knows this connection's login (HTTP 400)"
         return WireError.of(Fault.STALE, FailureKind.LOST, detail)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -196,16 +197,28 @@ def by_status(status: int, *, scheme: str, first: bool) -> WireError:
         return WireError.of(Fault.DENIED, FailureKind.AUTH, detail)
     words = _NOT_READY.get(status)
     if words is not None:
-        detail = f"{words} (HTTP {status})"
-        if status == HTTPStatus.INTERNAL_SERVER_ERROR and scheme == "http":
-            detail += "; over http it also says so to messages without encryption"
-        return WireError.of(Fault.NOT_READY, away, detail)
+        return WireError.of(Fault.NOT_READY, away, f"{words} (HTTP {status})")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         detail = f"the server sends us elsewhere (HTTP {status}): no WinRM does, and we do not go"
         return WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
     detail = f"the server gave an answer that WinRM has no use for (HTTP {status})"
     return WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
 
+
+def with_hint(failure: Failure, address: str) -> Failure:
+    """Return why no connection came to be, with what on Windows is often behind it.
+
+    Only where the endpoint itself is what was not reached, not a server on the way to it.
+    """
+    hint = _UNREACHABLE.get(failure.kind) if address in failure.detail else None
+    return Failure(failure.kind, f"{failure.detail}; {hint}") if hint else failure
+
+
+_UNREACHABLE: Final = {
+    FailureKind.REFUSED: "is WinRM on there, with a listener on this port?",
+    FailureKind.CONNECT_TIMEOUT: "if the machine is up: is WinRM on there, and does the firewall"
+    " let it through, also on a network Windows takes for a public one?",
+}
 
 _NOT_READY: Final = {
     404: "a web server answers, but no WinRM under /wsman: it is not up yet, has no listener for"

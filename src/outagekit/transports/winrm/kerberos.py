@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import hashlib
 import importlib
+import math
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +44,7 @@ class Tickets:
         self._guard = threading.Lock()
         self._folder: Path | None = None
         self._made: dict[str, float] = {}
+        self._busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def cache(self, login: Login, timeout_s: float) -> Path | None:
         """Return the file with tickets of a login, fetching them if need be; None: the person's.
@@ -55,8 +58,9 @@ class Tickets:
         proof = f"{login.client}\0{login.user}\0{login.password}".encode()
         name = hashlib.sha256(proof).hexdigest()[:24]
         with self._guard:
-            file = self._place() / name
-            if time.monotonic() - self._made.get(name, -_FRESH_S) >= _FRESH_S:
+            file, busy = self._place() / name, self._busy[name]
+        with busy:  # others of the same login wait for its tickets, others do not
+            if time.monotonic() - self._made.get(name, -math.inf) >= _FRESH_S:
                 _fetch(file, login, timeout_s)
                 self._made[name] = time.monotonic()
         return file
@@ -84,7 +88,8 @@ def _fetch(file: Path, login: Login, timeout_s: float) -> None:
     if program is None:
         raise _unusable("a Kerberos login with a password needs the program kinit")
     said = f"{login.password}\n".encode()
-    command = [program, "-c", f"FILE:{file}", "--", _principal(login.user)]
+    apple = ["--password-file=STDIN"] if sys.platform == "darwin" else []
+    command = [program, "-c", f"FILE:{file}", *apple, "--", _principal(login.user)]
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(

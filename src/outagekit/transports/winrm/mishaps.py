@@ -77,9 +77,10 @@ def _ended(when: Circumstances) -> WireError:
 
 
 def _status(answer: Answer, when: Circumstances) -> WireError:
-    login, scheme = when.login, when.place.scheme
+    login = when.login
     if answer.status != HTTPStatus.UNAUTHORIZED:
-        return by_status(answer.status, scheme=scheme, first=when.first)
+        sealed = when.place.scheme == "http" and not when.logging_in
+        return by_status(answer.status, sealed=sealed, first=when.first)
     if not when.logging_in and login.auth in {"ntlm", "kerberos"}:
         detail = "the endpoint no longer knows this connection's login (HTTP 401)"
         return WireError.of(Fault.STALE, FailureKind.LOST, detail)
@@ -124,7 +125,7 @@ def _login(fault: Exception, when: Circumstances) -> WireError | None:
     if last is not None and last.status >= HTTPStatus.MULTIPLE_CHOICES:
         # They look for the server's next question, whatever it has answered.
         if last.status != HTTPStatus.UNAUTHORIZED:
-            return by_status(last.status, scheme=when.place.scheme, first=when.first)
+            return by_status(last.status, sealed=False, first=when.first)
         if isinstance(fault, KeyError | PermissionError):
             return _status(last, when)
     detail = "the server's part of the login cannot be understood"

@@ -17,6 +17,7 @@ from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
 from outagekit.text import visible_line
 from outagekit.transports.protocol import Failure, OnOutput, Outcome, Stream, Told
+from outagekit.transports.watchdog import WATCHDOG
 from outagekit.transports.windows.clixml import CliXmlStream
 from outagekit.transports.windows.render import may_exit
 from outagekit.transports.windows.trailer import Unframer
@@ -36,7 +37,10 @@ _ANSWER_S: Final = 10.0
 _SIGNAL_S: Final = 0.5
 _GRACE_S: Final = 0.5
 """How long a command that was asked to end may take to."""
+_STOP_S: Final = 1.5
 _DELETE_S: Final = 1.0
+_BACKSTOP_S: Final = 2.0
+"""How much later than its deadline a command is given up that somehow did not end by itself."""
 _QUICK_S: Final = 0.05
 _PAUSE_S: Final = 0.1
 """Between two answers that say nothing and come at once: no endpoint should give them."""
@@ -86,6 +90,8 @@ class _Follower:
         )
         self._began_s = time.monotonic()
         self._code: int | None = None
+        self._missed = False
+        """Output may be missing."""
 
     def run(self) -> Outcome:
         """Follow the command to its end."""
@@ -93,7 +99,8 @@ class _Follower:
         try:
             self._began_s = start(attempt)
             until_s = self._began_s + attempt.limits.run_s
-            end = self._loop(until_s)
+            with WATCHDOG.limit(attempt.limits.run_s + _BACKSTOP_S, attempt.shell.wire.cut):
+                end = self._loop(until_s)
         except Over as over:
             attempt.broken = True
             if attempt.interrupted.is_set() and attempt.id:
@@ -129,6 +136,7 @@ class _Follower:
                 if end is not None:
                     return end
                 if not fault.unsent and fault.fault not in UNDONE:
+                    self._missed = True
                     self._stdout.remark(_GAP)
                 tries.again(fault)
             else:
@@ -173,7 +181,7 @@ class _Follower:
     def _stop(self, end: _End) -> None:
         """Have the command end; what it says meanwhile is kept."""
         shell, command = self._attempt.shell, self._attempt.id
-        with suppress(WireError):
+        with suppress(WireError), WATCHDOG.limit(_STOP_S, shell.wire.cut):
             if shell.is_cut:
                 shell.reconnect(_DELETE_S)
             shell.wire.signal(shell.id, command, "ctrl_c", timeout_s=_SIGNAL_S)
@@ -228,6 +236,10 @@ class _Follower:
         return self._without_trailer(code, said)
 
     def _without_trailer(self, code: int, said: str) -> tuple[int, Told | None] | Failure:
+        if self._missed:
+            detail = f"the connection was lost while the command ended (exit code {code}), and with"
+            detail += " it how it ended"
+            return Failure(FailureKind.LOST, detail, sent=True)
         lines = said.splitlines()
         last = f": {visible_line(lines[-1])[:_LONGEST_SAID]}" if lines else ""
         if code == _NOT_FOUND:

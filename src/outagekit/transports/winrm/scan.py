@@ -33,6 +33,10 @@ from outagekit.transports.winrm.tls import (
 
 Connect = Callable[[], socket.socket | Failure]
 _THE_SYSTEM: Final = "the authorities of this system"
+_GUARD: Final = threading.Lock()
+_READ: Final[dict[tuple[Path | None, int | None], ssl.SSLContext]] = {}
+"""The authorities that were read last, by their file and when it was written."""
+_MOST_READ: Final = 16
 _SLICE_S: Final = 0.2
 """How often one who waits looks whether it still wants to."""
 
@@ -53,9 +57,8 @@ def seen_certificate(
     for one with TLS that is not accepted, `local_io` for a `ca` that cannot be read, `lost` when
     `stop` is set.
     """
-    believed = Believed(ca=Path(ca) if ca is not None else None)
     try:
-        validating = context_for(believed)
+        validating = _validating(ca)
     except UnusableError as fault:
         return Failure(FailureKind.LOCAL_IO, str(fault))
     try:
@@ -67,6 +70,24 @@ def seen_certificate(
     if isinstance(found, Failure):
         return found
     return Seen(found, by=f"the authorities in {visible_line(ca)}" if ca else _THE_SYSTEM)
+
+
+def _validating(ca: str | None) -> ssl.SSLContext:
+    """Return what takes only certificates that are valid. Raises `UnusableError`.
+
+    Reading the system's authorities takes tens of milliseconds: not for each of a thousand.
+    """
+    file = Path(ca).expanduser() if ca is not None else None
+    stamp = None
+    with contextlib.suppress(OSError):
+        stamp = file.stat().st_mtime_ns if file is not None else None
+    key = file, stamp
+    with _GUARD:
+        if key not in _READ:
+            if len(_READ) >= _MOST_READ:
+                _READ.clear()
+            _READ[key] = context_for(Believed(ca=file))
+        return _READ[key]
 
 
 def _looking() -> ssl.SSLContext:

@@ -30,8 +30,8 @@ from outagekit.transports.winrm.place import Place
 
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
+_OPENINGS: Final = 2
 _SEALING: Final = ("ntlm", "kerberos")
-_SEALED: Final = "multipart/encrypted"
 _ANSWERED: Final = frozenset({_OK, 400, 411, _SERVER_ERROR})
 """What an empty message may get over https once the login stands."""
 _HEADERS: Final = {
@@ -65,8 +65,9 @@ class _Adapter(requests.adapters.BaseAdapter):
         super().__init__()
         self._connection = connection
         self._url = url
-        self.may_open = False
-        """While a login goes on, a service may hang up between its questions."""
+        self.openings = 0
+        """How many more requests may make a connection: a login is that of one connection, but the
+        service may hang up once it has said that it wants one."""
         self.last: Answer | None = None
 
     def send(  # type: ignore[override]  # requests names all it hands over
@@ -76,9 +77,10 @@ class _Adapter(requests.adapters.BaseAdapter):
         if request.url != self._url:
             raise AnswerError("the server sends us elsewhere")
         if not self._connection.is_open:
-            if not self.may_open:
+            if self.openings <= 0:
                 raise http.client.NotConnected
             self._connection.open()
+        self.openings -= 1
         body = request.body
         self.last = answer = self._connection.exchange(
             "POST",
@@ -167,14 +169,14 @@ class _Transport(winrm.transport.Transport):
         if self._login.auth not in _SEALING:
             return
         self.read_timeout_sec = timeout_s  # type: ignore[assignment]
-        self.adapter.may_open = True
+        self.adapter.openings = _OPENINGS
         try:
             if self.must_seal:
                 self.setup_encryption(session)
             else:
                 self._greet(session)
         finally:
-            self.adapter.may_open = False
+            self.adapter.openings = 0
         if isinstance(session.auth, Ntlm) and not session.auth.is_established:
             detail = "the server let us in without asking who we are, or agreed on no strong seal"
             raise WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
@@ -221,11 +223,17 @@ class _Transport(winrm.transport.Transport):
         raise StatusError(self._answer())
 
     def _get_message_response_text(self, response: requests.Response) -> bytes:
-        if self.must_seal and _SEALED not in response.headers.get("Content-Type", ""):
+        if self.must_seal and not self._came_sealed(response):
             if response.status_code == _SERVER_ERROR:
                 raise StatusError(self._answer())
             raise AnswerError("the answer to a sealed message came in clear")
         return super()._get_message_response_text(response)
+
+    def _came_sealed(self, response: requests.Response) -> bool:
+        """Return whether pywinrm will unseal it; anything else it would take as it is."""
+        kind = response.headers.get("Content-Type", "")
+        sealing = self.encryption
+        return sealing is not None and f'protocol="{sealing.protocol_string.decode()}"' in kind
 
 
 class Sealed(winrm.protocol.Protocol):

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from outagekit.errors import OutagekitError
+from outagekit.transports.watchdog import WATCHDOG
 from outagekit.transports.winrm.faults import Fault, WireError
 from outagekit.transports.winrm.ledger import Ledger
 from outagekit.transports.winrm.wire import Wire
@@ -138,13 +139,16 @@ class Shell:
             return True
         until_s = time.monotonic() + timeout_s
         try:
-            if self.is_cut or not self._deleted(until_s):
+            # Logging in again takes time of its own, of which there may be too much.
+            with WATCHDOG.limit(timeout_s, self.wire.cut):
+                if not self.is_cut and self._deleted(until_s):
+                    return True
+                if time.monotonic() >= until_s:
+                    return False
                 self.reconnect(_left(until_s))
                 return self._deleted(until_s)
         except WireError:
             return False
-        else:
-            return True
         finally:
             if self.id:
                 self._ledger.leave(self.id)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from outagekit.events import FailureKind
+from outagekit.transports.watchdog import WATCHDOG
 from outagekit.transports.winrm.attempts import (
     ENDED,
     PASSING,
@@ -36,6 +37,7 @@ _LOOK_S: Final = 0.5
 """How long the endpoint may take to find output of a command it is asked for."""
 _ANSWER_S: Final = 5.0
 _CLEAN_UP_S: Final = 1.0
+_BACKSTOP_S: Final = 1.0
 
 
 def start(attempt: Attempt) -> float:
@@ -45,7 +47,8 @@ def start(attempt: Attempt) -> float:
     """
     until_s = time.monotonic() + attempt.limits.accept_s
     try:
-        attempt.shell.start(attempt.command.line, until_s, partial(_chosen, attempt))
+        with WATCHDOG.limit(attempt.limits.accept_s + _BACKSTOP_S, attempt.shell.wire.cut):
+            attempt.shell.start(attempt.command.line, until_s, partial(_chosen, attempt))
     except WireError as fault:
         silent = fault.fault in SILENT or fault.fault is Fault.ABORTED
         if fault.unsent or not silent or not attempt.id:
@@ -75,7 +78,7 @@ def _look_for(attempt: Attempt, fault: WireError) -> None:
 
 def _tries(attempt: Attempt, fault: WireError) -> Tries:
     """Return what makes the connection again; it was made once when this returns."""
-    tries = Tries(attempt, float("inf"))
+    tries = Tries(attempt, time.monotonic() + attempt.limits.run_s)
     tries.again(fault if fault.fault in PASSING else _dropped(fault))
     return tries
 

@@ -21,6 +21,8 @@ from outagekit.transports.protocol import Failure
 from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.winrm.login import Login
 
+_HEAD_BYTES: Final = 4096
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Believed:
@@ -100,9 +102,17 @@ def _own_fault(fault: Exception, key: str) -> str:
     shown, reason = visible_line(key), getattr(fault, "reason", None) or ""
     if "MISMATCH" in reason:
         return f"the key {shown} does not belong to the certificate"
-    if "DECRYPT" in reason or "PASSWORD" in reason:
+    if _is_locked(key):
         return f"the key {shown} cannot be opened: its passphrase is wrong or missing"
     return f"the key {shown} and its certificate cannot be used: they have to be PEM files"
+
+
+def _is_locked(key: str) -> bool:
+    try:
+        with Path(key).open("rb") as file:
+            return b"ENCRYPTED" in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def judge(der: bytes, believed: Believed) -> Failure | None:

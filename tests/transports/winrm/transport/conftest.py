@@ -74,7 +74,8 @@ class Scripted:
         if re.search(r"reg(\.exe)? query", asked.line) and "identity" not in self.acts:
             return Answer(
                 stdout=f"\r\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Cryptography\r\n"
-                f"    MachineGuid    REG_SZ    {self.machine_id}\r\n\r\n\r\nHKEY_LOCAL_MACHINE\\X\r\n"
+                f"    MachineGuid    REG_SZ    {self.machine_id}\r\n\r\n"
+                "\r\nHKEY_LOCAL_MACHINE\\X\r\n"
                 f"    BootId    REG_DWORD    0x{self.boot:x}\r\n\r\n"
             )
         self.asked.append(asked)
@@ -141,9 +142,7 @@ class Lab:
         return self.secrets[reference.value]
 
     def access(self, deadlines: Deadlines = PATIENT) -> Access:
-        return Access(
-            self.trust, self.resolve, deadlines, logins=self.logins, ledger=self.ledger
-        )
+        return Access(self.trust, self.resolve, deadlines, logins=self.logins, ledger=self.ledger)
 
     def transport(
         self,
@@ -166,9 +165,7 @@ class Lab:
             scheme="https" if https else "http",
             **facts,
         )
-        credential = Credential(
-            name="admin", user=user, password=SecretRef("env", "PW"), auth=auth
-        )
+        credential = Credential(name="admin", user=user, password=SecretRef("env", "PW"), auth=auth)
         winrm = Winrm(ca=str(self.folder / "ca.pem") if https else None)
         target = Target(endpoint=endpoint, credential=credential, winrm=winrm)
         made = WinrmTransport(target, self.access(deadlines))

@@ -71,9 +71,7 @@ def test_closing_deletes_the_shell_and_opens_again(lab: Lab, way: dict) -> None:
 def test_a_wrong_password_is_auth_and_told_to_nobody(lab: Lab, way: dict) -> None:
     server = lab.server(scheme=way["scheme"])
     lab.secrets["PW"] = "not-the-password"
-    failure = failed(
-        lab.transport(server, auth=way.get("auth")).open(), FailureKind.AUTH
-    )
+    failure = failed(lab.transport(server, auth=way.get("auth")).open(), FailureKind.AUTH)
     assert "not-the-password" not in failure.detail
     assert server.server.shells == ()
     assert server.server.clear_bodies == 0
@@ -86,9 +84,7 @@ def test_two_refusals_stop_the_password(lab: Lab, way: dict) -> None:
     for name in ("a", "b"):
         failed(lab.transport(server, name=name, auth=auth).open(), FailureKind.AUTH)
     requests = server.server.requests
-    failed(
-        lab.transport(server, name="c", auth=auth).open(), FailureKind.CREDENTIAL_STOPPED
-    )
+    failed(lab.transport(server, name="c", auth=auth).open(), FailureKind.CREDENTIAL_STOPPED)
     assert server.server.requests == requests
 
 

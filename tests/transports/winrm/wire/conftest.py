@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
 import contextlib
+import datetime as dt
+import ipaddress
 import re
 import socket
 import ssl
@@ -428,15 +428,15 @@ def self_signed(
     """Return the files of a certificate without an authority and of its key, and its DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pos-01")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=20))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=20))
+        .not_valid_after(now + dt.timedelta(days=days))
     )
     if names:
         shown = x509.SubjectAlternativeName(

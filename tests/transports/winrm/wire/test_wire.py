@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import socket
 import threading
 import time
@@ -121,6 +122,42 @@ def test_an_answer_in_clear_to_a_sealed_message_is_not_believed(bench, kit):
     assert "in clear" in error.failure.detail
 
 
+@pytest.mark.parametrize("kind", ["multipart/encrypted", 'multipart/encrypted;protocol="none"'])
+def test_a_clear_answer_that_calls_itself_sealed_is_not_believed(bench, kit, kind):
+    service = bench.service()
+    wire = bench.wire(service)
+    wire.hello()
+
+    def forged(request):
+        body = kit.envelope("uuid:1", "").replace(b"</s:Body>", b"forged</s:Body>")
+        return kit.Reply(200, body, (f"Content-Type: {kind}",), sealed=False)
+
+    service.before = forged
+    assert "in clear" in failed(wire.create).failure.detail
+
+
+def test_a_login_whose_connection_ends_before_its_last_word_is_no_verdict(bench, kit):
+    service = bench.service()
+
+    def before(request):
+        asked = request.header("Authorization")
+        close = ("Connection: close", "WWW-Authenticate: Negotiate TlRMTVNTUAACAAAA")
+        return kit.Reply(401, headers=close) if asked else None
+
+    service.before = before
+    error = failed(bench.wire(service).hello)
+    assert error.fault in {Fault.DROPPED, Fault.MALFORMED}
+
+
+def test_a_service_may_hang_up_once_it_has_asked_for_a_login(bench, kit):
+    service = bench.service()
+    close = ("Connection: close", "WWW-Authenticate: Negotiate")
+    service.before = lambda r: (
+        None if r.header("Authorization") or r.body else kit.Reply(401, headers=close)
+    )
+    assert bench.wire(service).create() == kit.SHELL
+
+
 def test_a_forged_seal_is_not_believed(bench, kit):
     service = bench.service()
     wire = bench.wire(service)
@@ -190,7 +227,7 @@ def test_a_connection_lost_after_the_message_says_that_it_was_sent(bench, kit):
 
 
 def test_a_failed_connection_is_passed_on_and_unsent(bench):
-    refusal = Failure(FailureKind.REFUSED, "nothing listens there")
+    refusal = Failure(FailureKind.RESOLVE, "no such name")
     wire = bench.wire(bench.service(), connect=lambda _: refusal)
     error = failed(wire.create)
     assert (error.failure, error.fault, error.unsent) == (refusal, Fault.UNREACHABLE, True)
@@ -313,41 +350,34 @@ def test_no_output_keeps_the_connection(bench, kit):
     assert service.connections == 1
 
 
-def _damaged(kit, name):
-    return {
-        "truncated": lambda r: kit.answer(r).body[:-30],
-        "no xml": lambda r: b"once upon a time",
-        "html": lambda r: b"<!DOCTYPE html><html>welcome</html>",
-        "empty": lambda r: b"",
-        "another": lambda r: kit.answer(r).body.replace(r.id.encode(), b"uuid:" + COMMAND.encode()),
-        "no relation": lambda r: kit.answer(r).body.replace(r.id.encode(), b""),
-        "a bomb": lambda r: b'<!DOCTYPE x [<!ENTITY a "aaaa">]>' + kit.answer(r).body,
-        "a bomb in UTF-16": lambda r: (
-            '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "aaaa">]>'
-            + kit.answer(r).body.decode()
-        ).encode("utf-16"),
-        "deep": lambda r: kit.envelope(r.id, "<b>" * 500 + "</b>" * 500),
-        "wide": lambda r: kit.envelope(r.id, "<b/>" * 50_000),
-        "not base64": lambda r: kit.output(r, b"x").replace(b">eA==<", b">*<"),
-        "a code beyond": lambda r: kit.output(r, b"x", code=2**40),
-        "a code that is none": lambda r: kit.output(r, b"x", code="nan"),
-        "another command's": lambda r: kit.output(r, b"x").replace(COMMAND.encode(), b"OTHER"),
-        "no envelope": lambda r: b"<a/>",
-    }[name]
+DAMAGED = {
+    "truncated": lambda kit, r: kit.answer(r).body[:-30],
+    "no xml": lambda kit, r: b"once upon a time",
+    "html": lambda kit, r: b"<!DOCTYPE html><html>welcome</html>",
+    "empty": lambda kit, r: b"",
+    "another": lambda kit, r: kit.answer(r).body.replace(r.id.encode(), b"uuid:" + b"1" * 32),
+    "no relation": lambda kit, r: kit.answer(r).body.replace(r.id.encode(), b""),
+    "a bomb": lambda kit, r: b'<!DOCTYPE x [<!ENTITY a "aaaa">]>' + kit.answer(r).body,
+    "a bomb in UTF-16": lambda kit, r: (
+        '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "aaaa">]>'
+        + kit.answer(r).body.decode()
+    ).encode("utf-16"),
+    "deep": lambda kit, r: kit.envelope(r.id, "<b>" * 500 + "</b>" * 500),
+    "wide": lambda kit, r: kit.envelope(r.id, "<b/>" * 50_000),
+    "not base64": lambda kit, r: kit.output(r, b"x").replace(b">eA==<", b">*<"),
+    "a code beyond": lambda kit, r: kit.output(r, b"x", code=2**40),
+    "a code that is none": lambda kit, r: kit.output(r, b"x", code="nan"),
+    "another command's": lambda kit, r: kit.output(r, b"x").replace(COMMAND.encode(), b"OTHER"),
+    "no envelope": lambda kit, r: b"<a/>",
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["truncated", "no xml", "html", "empty", "another", "no relation", "a bomb", "a bomb in UTF-16"]
-    + ["deep", "wide", "not base64", "a code beyond", "a code that is none", "another command's"]
-    + ["no envelope"],
-)
+@pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_answer_is_a_clear_failure_and_ends_the_connection(bench, kit, name):
     service = bench.service()
     wire = bench.wire(service)
     wire.create()
-    body = _damaged(kit, name)
-    service.act = lambda request: kit.Reply(body=body(request))
+    service.act = lambda request: kit.Reply(body=DAMAGED[name](kit, request))
     error = failed(wire.receive, kit.SHELL, COMMAND, wait_s=1, timeout_s=5)
     assert (error.fault, error.failure.kind) == (Fault.MALFORMED, FailureKind.PROTOCOL)
     assert error.failure.detail
@@ -395,6 +425,7 @@ def test_a_huge_answer_is_not_read(bench, kit):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n<x", Fault.DROPPED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n<x", Fault.DROPPED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n", Fault.DROPPED),
+        (b"HTTP/1.1 200 OK\r\nContent-Ty", Fault.DROPPED),
         (b"SSH-2.0-OpenSSH_9\r\n", Fault.MALFORMED),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", Fault.MALFORMED),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", Fault.MALFORMED),
@@ -524,8 +555,6 @@ def test_a_line_arrives_as_it_is(bench, kit):
     service = bench.service()
     line = 'set "OK_STEP=a&b"&echo <x> "日本" 😀 ]]> &amp;'
     bench.wire(service).command(kit.SHELL, COMMAND, line, timeout_s=5)
-    import html
-
     assert html.unescape(service.messages[0].message).count(line) == 1
 
 

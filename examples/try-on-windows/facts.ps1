@@ -1,0 +1,3 @@
+$mode = [string]$ExecutionContext.SessionState.LanguageMode
+$page = [Console]::OutputEncoding.CodePage
+'{"version": "' + $PSVersionTable.PSVersion + '", "mode": "' + $mode + '", "chcp": ' + $page + '}'
