@@ -67,9 +67,10 @@ class Files:
         self._files: dict[str, File] = {}
         self._folders: set[str] = set()
         for folder in (*self._there_before(), *folders):
-            self._add_folders(self._absolute(folder))
+            self._add_folders(self.place(folder))
 
-    def _absolute(self, path: str) -> str:
+    def place(self, path: str) -> str:
+        """Return the one way a path is written here, whoever writes it."""
         return absolute(path)
 
     def _above(self, path: str) -> str:
@@ -88,17 +89,17 @@ class Files:
 
     def add(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         """Put a file there with all its folders, as it was before anybody came."""
-        path = self._absolute(path)
+        path = self.place(path)
         self._add_folders(self._above(path))
         self._files[path] = File(bytearray(content), mode)
 
     def is_folder(self, path: str) -> bool:
         """Say whether a folder is there."""
-        return self._absolute(path) in self._folders
+        return self.place(path) in self._folders
 
     def file(self, path: str) -> File:
         """Return the file. Raises `FileError` ENOENT, or EISDIR for a folder."""
-        path = self._absolute(path)
+        path = self.place(path)
         if path in self._folders:
             raise FileError(errno.EISDIR)
         found = self._files.get(path)
@@ -108,7 +109,7 @@ class Files:
 
     def create(self, path: str, *, exclusive: bool = False) -> File:
         """Return the file, made empty if there was none. Raises `FileError` without a folder."""
-        path = self._absolute(path)
+        path = self.place(path)
         if path in self._files and exclusive:
             raise FileError(errno.EEXIST)
         if path not in self._files:
@@ -121,7 +122,7 @@ class Files:
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """Give a file another path; `replace` as POSIX does. Raises `FileError`."""
-        old, new = self._absolute(old), self._absolute(new)
+        old, new = self.place(old), self.place(new)
         moved = self.file(old)
         if new in self._folders or (new in self._files and not replace):
             raise FileError(errno.EEXIST)
@@ -133,11 +134,11 @@ class Files:
     def remove(self, path: str) -> None:
         """Delete a file. Raises `FileError`."""
         self.file(path)
-        del self._files[self._absolute(path)]
+        del self._files[self.place(path)]
 
     def make_folder(self, path: str) -> None:
         """Make a folder in an existing one. Raises `FileError`."""
-        path = self._absolute(path)
+        path = self.place(path)
         if path in self._folders or path in self._files:
             raise FileError(errno.EEXIST)
         if self._above(path) not in self._folders:
@@ -146,7 +147,7 @@ class Files:
 
     def remove_folder(self, path: str) -> None:
         """Delete an empty folder. Raises `FileError`."""
-        path = self._absolute(path)
+        path = self.place(path)
         if path not in self._folders:
             raise FileError(errno.ENOENT)
         if path == self._above(path) or self.names(path):
@@ -155,7 +156,7 @@ class Files:
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted. Raises `FileError` if it is none."""
-        folder = self._absolute(folder)
+        folder = self.place(folder)
         if folder not in self._folders:
             raise FileError(errno.ENOTDIR if folder in self._files else errno.ENOENT)
         inside = (p for p in (*self._files, *self._folders) if p != self._above(p))
@@ -166,7 +167,8 @@ class WindowsFiles(Files):
     """The same with drives and backslashes. Names come back in lower case: any case is as good."""
 
     @override
-    def _absolute(self, path: str) -> str:
+    def place(self, path: str) -> str:
+        """Return the path in lower case, absolute, with its variables filled in."""
         return windows_absolute(path)
 
     @override

@@ -146,7 +146,7 @@ class Machine:
                 # The folder must be there before; the file must not.
                 files.add(step.action.to, b"")
                 files.remove(step.action.to)
-                self._pushes.setdefault(step.action.to, step.id)
+                self._pushes.setdefault(files.place(step.action.to), step.id)
             if isinstance(step.action, Fetch):
                 for path in step.action.paths:
                     content = f"{path} of {self.endpoint}\n".encode()
@@ -276,7 +276,7 @@ class Machine:
 
     def pushed(self, path: str, content: bytes) -> None:
         """Hear that a file now stands at its place; the step that sent it is done by that."""
-        step = self._steps.get(self._pushes.get(path, ""))
+        step = self._steps.get(self._pushes.get(self.files.place(path), ""))
         if step is not None:
             self._apply(self._goals(step, {}), step)
             digest = hashlib.sha256(content).hexdigest()

@@ -44,10 +44,11 @@ def test_as_system_a_script_is_carried_inside_of_another(code: Code) -> None:
     assert "OKTold" in sent.text
 
 
-def test_a_look_after_an_earlier_try_is_rendered() -> None:
+@pytest.mark.parametrize(("text", "kind"), [("Test-Path C:\\x", "plain"), ("exit 1", "exit")])
+def test_a_look_after_an_earlier_try_runs_as_its_own_text_would(text: str, kind: str) -> None:
     dialect = dialect_of("windows")
-    code = dialect.after_earlier(Code("powershell", "Test-Path C:\\x"), "fix", 60)
-    made = dialect.render(code, {}, step="fix", part="probe")
-    sent = sent_in(made.stdin)
+    code = dialect.after_earlier(Code("powershell", text), "fix", 60)
+    sent = sent_in(dialect.render(code, {}, step="fix", part="probe").stdin)
     assert sent is not None
-    assert sent.kind == "exit"
+    assert sent.text.endswith(text)
+    assert sent.kind == kind

@@ -17,10 +17,23 @@ from outagekit.transports.windows.trailer import (
     Trailer,
     Unframer,
     parse_trailer,
-    trailer_line,
 )
 
 NONCE = "0123456789abcdef" * 2
+
+
+def trailer_line(nonce: str, told: Told, rc: int | None) -> bytes:
+    said = {
+        "how": told.how,
+        "rc": rc,
+        "native": told.native_code,
+        "ps": told.version,
+        "mode": told.language_mode,
+        "boot": told.boot_time,
+    }
+    return f"\n{nonce} {json.dumps(said, separators=(',', ':'))}\n".encode("ascii")
+
+
 TOLD = Told("end", 0, "5.1.19041.1", "FullLanguage", "2026-11-20T03:04:05Z")
 LINE = trailer_line(NONCE, TOLD, 0)
 SCRAPS = st.sampled_from(

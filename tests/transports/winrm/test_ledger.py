@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -86,7 +85,7 @@ def test_without_a_file_it_remembers_for_this_process() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 def test_nobody_else_reads_it(file: Path) -> None:
     Ledger(file).hold("acme/a", "S-1")
-    assert os.stat(file).st_mode & 0o777 == 0o600
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -58,8 +58,7 @@ class MachineProgram:
                 self._missed(step, part, script)
                 return Answer(_STOPPED)
             with self._host.turn_of_boot(boot_id) as machine:
-                detached = asked.facts.get("DETACHED", "")
-                answer = machine.answer(step, part, script, detached=detached)
+                answer = _answer(machine, asked, step, part, script)
         except GoneError:
             self._missed(step, part, script)
             raise

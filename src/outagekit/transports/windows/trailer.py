@@ -1,4 +1,4 @@
-"""The last line of a framed command's output: taken out of the stream, read, and written. Pure.
+"""The last line of a framed command's output: taken out of the stream, and read. Pure.
 
 It is the nonce, a space, and JSON in ASCII that says how the command came to its end. A line break
 of our own stands before it, so that it begins a line whatever the script printed last.
@@ -48,19 +48,6 @@ def parse_trailer(line: bytes, nonce: str) -> Trailer | None:
     except (ValueError, RecursionError):
         return None
     return _read(found) if isinstance(found, dict) else None
-
-
-def trailer_line(nonce: str, told: Told, rc: int | None) -> bytes:
-    """Return the bytes that the bootstrap writes at the end, its own line break before them."""
-    said = {
-        "how": told.how,
-        "rc": rc,
-        "native": told.native_code,
-        "ps": told.version,
-        "mode": told.language_mode,
-        "boot": told.boot_time,
-    }
-    return f"\n{nonce} {json.dumps(said, separators=(',', ':'))}\n".encode("ascii")
 
 
 class Unframer:

@@ -31,6 +31,8 @@ from outagekit.transports.winrm.attempts import (
 )
 from outagekit.transports.winrm.faults import Fault, WireError
 
+_REFUSED: Final = ENDED | {Fault.TOO_LARGE, Fault.QUOTA, Fault.DENIED, Fault.UNAUTHORIZED}
+"""What says that a piece of input was not taken."""
 _BUSY_S: Final = 1.0
 _BUSY_TRIES: Final = 3
 _LOOK_S: Final = 0.5
@@ -45,6 +47,8 @@ def start(attempt: Attempt) -> float:
 
     Raises `Over`, with `sent` true only if something of the command may have been executed.
     """
+    if attempt.is_called_off:
+        raise attempt.over(FailureKind.ABANDONED, "nobody waited for the command any more")
     until_s = time.monotonic() + attempt.limits.accept_s
     try:
         with WATCHDOG.limit(attempt.limits.accept_s + _BACKSTOP_S, attempt.shell.wire.cut):
@@ -155,6 +159,8 @@ class _Feeding:
                 if fault.fault is Fault.BUSY:
                     attempt.interrupted.wait(_BUSY_S)
                     continue
+                if fault.fault in _REFUSED:
+                    attempt.sent = before
                 return self._after(fault, piece, last=last)
             else:
                 return True

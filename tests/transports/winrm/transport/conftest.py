@@ -1,4 +1,4 @@
-"""Our transport against the lab's WS-Man service, with a program each test writes the answers of."""
+"""Our transport against the lab's WS-Man service; each test writes what its commands answer."""
 
 from __future__ import annotations
 

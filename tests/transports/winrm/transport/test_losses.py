@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outagekit.events import EndState, FailureKind
-from outagekit.lab.wsman.injection import Delay, Drop, Replace, Status, Truncate
+from outagekit.lab.wsman.faults import BUSY, UNKNOWN_SELECTOR
+from outagekit.lab.wsman.injection import Delay, Drop, Refuse, Replace, Status, Truncate
+from outagekit.lab.wsman.rules import Rules
 from outagekit.transports.protocol import Failure, Limits, Outcome
 
 if TYPE_CHECKING:
@@ -313,3 +315,82 @@ def test_a_long_silence_is_asked_through(lab: Lab, program: Scripted, monkeypatc
     transport = lab.opened(server)
     assert transport.execute(lab.powershell(), LIMITS).exit_code == 0
     assert server.server.count("receive") >= 4
+
+
+def test_input_nobody_takes_is_no_doubt(lab: Lab, program: Scripted) -> None:
+    server = lab.server(program, rules=Rules(most_body_bytes=4000))
+    transport = lab.opened(server)
+    outcome = transport.execute(lab.powershell(), LIMITS)
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.sent) == (FailureKind.SIZE, False)
+    transport.close()
+    assert server.server.shells == ()
+    assert program.ran("fix") == 0
+
+
+def test_a_shell_that_ends_while_input_is_sent_has_begun_nothing(
+    lab: Lab, program: Scripted
+) -> None:
+    server = lab.server(program)
+    transport = lab.opened(server)
+    server.server.injections.plan("send", Refuse(UNKNOWN_SELECTOR))
+    failure = transport.execute(lab.powershell(), LIMITS).failure
+    assert failure is not None
+    assert (failure.kind, failure.sent) == (FailureKind.LOST, False)
+    transport.close()
+    assert program.ran("fix") == 0
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_busy_endpoint_is_given_time_for_its_input(
+    lab: Lab, program: Scripted, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    from outagekit.transports.winrm import starting as module
+
+    monkeypatch.setattr(module, "_BUSY_S", 0.02)
+    server = lab.server(program)
+    transport = lab.opened(server)
+    server.server.injections.plan("send", Refuse(BUSY), times=times)
+    outcome = transport.execute(lab.powershell(), Limits(run_s=0.8, accept_s=3.0))
+    ran_and_told_agree(outcome, program.ran("fix"))
+    assert (outcome.exit_code == 0) == (times == 1)
+
+
+@pytest.mark.parametrize("kind", ["command", "send", "receive", "signal", "delete"])
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_loss_while_a_command_is_stopped_changes_nothing_of_what_is_said(
+    lab: Lab, program: Scripted, kind: str, executed: bool
+) -> None:
+    program.acts["fix"] = lambda asked, running: (running.wait(9.0), lab.answer())[1]
+    server = lab.server(program)
+    transport = lab.opened(server)
+    skip = 1 if kind == "receive" else 0
+    server.server.injections.plan(kind, Drop(executed=executed), skip=skip)
+    outcome = transport.execute(lab.powershell(), Limits(run_s=0.6, accept_s=3.0))
+    assert outcome.failure is not None
+    if outcome.failure.sent:
+        assert outcome.failure.kind in {FailureKind.TIMEOUT, FailureKind.LOST}
+    else:
+        assert program.ran("fix") == 0
+    transport.close()
+    assert server.server.shells == ()
+
+
+def test_interrupting_at_any_moment_ends_it(lab: Lab, program: Scripted) -> None:
+    program.acts["fix"] = lambda asked, running: (running.wait(9.0), lab.answer())[1]
+    server = lab.server(program)
+    transport = lab.transport(server)
+    for delay_s in (0.0, 0.001, 0.003, 0.006, 0.01, 0.02):
+        assert not isinstance(transport.open(), Failure)
+        thread, results = lab.in_thread(lambda: transport.execute(lab.powershell(), LIMITS))
+        time.sleep(delay_s)
+        began_s = time.monotonic()
+        transport.interrupt()
+        thread.join(2.0)
+        if thread.is_alive():  # as lanes do it
+            transport.abort()
+            thread.join(2.0)
+        assert time.monotonic() - began_s < 3.5
+        assert results[0].failure is not None
+        transport.close()
+        assert server.server.shells == ()
