@@ -280,3 +280,11 @@ def test_every_shell_tells_where_it_stumbled(shell, text, line, tmp_path):
 def test_what_is_no_answer_of_a_shell_is_none():
     assert posix.parse_problem(said("hello\n")) is None
     assert posix.parse_problem(said("outagekit-parsed 0\n", code=1)) is None
+
+
+def test_the_endpoint_is_named_with_or_without_its_client(call, windows):
+    windows(lambda _number: FINE)
+
+    assert check(call, on="acme/web").code == 0
+    assert check(call, "--client", "acme").code == 0
+    assert check(call, on="acme/nobody").code == 7

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outagekit.lab.files import FileError, Files, absolute
+from outagekit.lab.files import FileError, Files, WindowsFiles, absolute, windows_absolute
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,31 @@ def test_folders_are_made_listed_and_removed():
     files.remove_folder("/a/c")
     assert files.names("/a") == ["b"]
     assert "a" in files.names("/")
+
+
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [
+        ("C:\\A\\b.TXT", "c:\\a\\b.txt"),
+        ("c:/a/./x/../b", "c:\\a\\b"),
+        ("%ProgramData%\\x", "c:\\programdata\\x"),
+        ("$env:windir/System32/y", "c:\\windows\\system32\\y"),
+        ("note.txt", "c:\\users\\drill\\note.txt"),
+        ("D:\\..\\x", "d:\\x"),
+    ],
+)
+def test_paths_of_windows_are_one_however_they_are_written(path, whole):
+    assert windows_absolute(path) == whole
+
+
+def test_a_disk_of_windows_does_not_mind_case_or_slashes():
+    files = WindowsFiles()
+    files.add("C:\\Data\\One.log", b"one")
+    assert files.file("c:/data/ONE.LOG").content == b"one"
+    assert files.is_folder("C:\\DATA\\")
+    assert files.names("c:/data") == ["one.log"]
+    with pytest.raises(FileError):
+        files.create("c:\\nowhere\\x")
+    files.remove("C:\\DATA\\one.log")
+    files.remove_folder("C:\\Data")
+    assert "data" not in files.names("C:\\")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections import Counter
 
+import msgspec
 import pytest
 
 from outagekit.events import EndpointId
@@ -22,6 +24,9 @@ from outagekit.playbook.model import (
 from outagekit.transports import detached
 from outagekit.transports.posix import detached as commands
 from outagekit.transports.protocol import Captured, Outcome
+from outagekit.transports.windows.render import render as windows_render
+
+FIX = {"step": "fix", "part": "script"}
 
 
 def test_the_same_name_and_seed_give_the_same_machine(machine):
@@ -475,3 +480,43 @@ class TestDetached:
         self.now += 10_000_000_000
         said, _ = self.send(one, commands.collect_rest("r/a/fix", step="fix"))
         assert (said.state, said.stdout.text, said.stdout.size_bytes) == ("ended", "", 5)
+
+
+def test_a_windows_machine_says_its_verdicts_and_remembers_them_as_codes(machine, drilled):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}), system="windows")
+    script = base64.b64decode(windows_render(Code("powershell", "x"), {}, **FIX).stdin)
+    said = [one.answer("fix", part, script) for part in ("check", "script", "verify")]
+    assert [(a.exit_code, a.stdout) for a in said] == [(0, "False\r\n"), (0, ""), (0, "True\r\n")]
+    assert [entry.exit_code for entry in one.ran] == [1, 0, 0]
+
+
+def test_a_wait_on_windows_is_answered_with_a_verdict(machine, drilled, step):
+    wait = step("ready", action=WaitScript(Script((Code("powershell", "x"),))))
+    book = drilled({"up": False}, check="up")
+    book = msgspec.structs.replace(book, steps=(wait,))
+    drill = Drill(state={"up": False}, steps={"ready": DrillStep(check="up")})
+    one = machine(msgspec.structs.replace(book, drill=drill), system="windows")
+    script = base64.b64decode(windows_render(Code("powershell", "x"), {}, **FIX).stdin)
+    assert one.answer("ready", "script", script).stdout == "False\r\n"
+    one.state["up"] = True
+    assert one.answer("ready", "script", script).stdout == "True\r\n"
+
+
+def test_a_cut_script_runs_nothing_on_windows_either(machine, drilled):
+    one = machine(drilled({"impacted": True}, set={"impacted": False}), system="windows")
+    script = base64.b64decode(windows_render(Code("powershell", "x"), {}, **FIX).stdin)
+    assert one.answer("fix", "script", script[:-1]).how == "cut"
+    assert one.ran == ()
+    assert one.state == {"impacted": True}
+
+
+def test_exit_codes_a_step_counts_as_success_do_what_it_is_for(machine, drilled, sent):
+    book = drilled({"impacted": True}, set={"impacted": False}, exit_code=3010)
+    steps = tuple(
+        msgspec.structs.replace(each, success=(0, 3010)) if each.id == "fix" else each
+        for each in book.steps
+    )
+    for known, impacted in ((book, True), (msgspec.structs.replace(book, steps=steps), False)):
+        one = machine(known)
+        assert one.answer("fix", "script", sent()).exit_code == 3010
+        assert one.state == {"impacted": impacted}

@@ -10,24 +10,23 @@ from outagekit.lab.truth import truth_of
 from outagekit.playbook.model import Reboot
 
 ONE = EndpointId("acme/srv-001")
+PARTS = ("check", "script", "verify")
 
 
 @pytest.fixture
 def stage(drilled, sent):
     """One machine that is, or is not, impacted; played through the given parts of `fix`."""
 
-    def made(
-        *, impacted=True, fault=None, parts=("check", "script", "verify"), late=False, downs=0
-    ):
+    def made(*, impacted=True, fault=None, parts=PARTS, late=False, downs=0, system="linux"):
         playbook = drilled({"impacted": impacted}, set={"impacted": False})
         case = Case(fault, truth_of(playbook, Machine(ONE, playbook), {}))
-        machine = Machine(ONE, playbook)
+        machine = Machine(ONE, playbook, system=system)
         machine.fault, machine.strikes_late = fault, late
         for _ in range(downs):
             machine.went_down()
             machine.came_up(boots=False)
         for part in parts:
-            machine.answer("fix", part, sent())
+            machine.answer("fix", part, sent() if system == "linux" else b"dir")
         return {ONE: case}, {ONE: machine}
 
     return made
@@ -103,6 +102,21 @@ def test_each_fault_has_its_right_judgement_and_no_other(stage, fault):
         for kind in (None, *FailureKind):
             expected = state is right.state and kind in right.kinds
             assert score(cases, judged(state, kind), machines).passed == expected
+
+
+def test_a_reset_of_a_command_that_outlives_its_connection_may_end_as_a_time_out(stage):
+    for system, fair in (("windows", True), ("linux", False)):
+        cases, machines = stage(fault="reset", system=system)
+        assert score(cases, judged(EndState.UNKNOWN, FailureKind.LOST), machines).passed
+        found = score(cases, judged(EndState.UNKNOWN, FailureKind.TIMEOUT), machines)
+        assert found.passed is fair
+
+
+def test_a_change_made_again_on_windows_shows_although_its_verdicts_have_no_exit_code(stage):
+    cases, machines = stage(system="windows", parts=("check", "script", "verify"))
+    assert score(cases, judged(EndState.CHANGED), machines).repeated == ()
+    cases, machines = stage(system="windows", parts=("check", "script", "verify", "script"))
+    assert score(cases, judged(EndState.CHANGED), machines).repeated == (ONE,)
 
 
 def test_a_slow_machine_is_judged_like_a_healthy_one(stage):

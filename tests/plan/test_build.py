@@ -226,7 +226,7 @@ def test_every_part_without_a_script_for_a_system_is_named_at_once(a):
 def test_one_missing_script_is_the_message_and_names_what_to_write(a):
     with pytest.raises(InvalidInput, match="step look: its script has no variant") as caught:
         a.plan(a.step("look", action=WaitScript(a.script("cmd"))))
-    assert caught.value.hint == "add a script in sh and bash, or choose other endpoints"
+    assert caught.value.hint == "add a script in sh or bash, or choose other endpoints"
 
 
 # --- survey ------------------------------------------------------------------------------------

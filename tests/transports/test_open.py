@@ -56,7 +56,8 @@ def test_heavy_libraries_are_loaded_only_when_needed() -> None:
     program = (
         "import sys, outagekit.transports.open, outagekit.transports.probing.probe,"
         " outagekit.transports.meaning, outagekit.transports.trust.store;"
-        "print(sorted({'paramiko', 'httpx', 'pydantic', 'cryptography', 'requests'} & set(sys.modules)))"
+        "heavy = {'paramiko', 'httpx', 'pydantic', 'cryptography', 'requests'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -71,7 +71,7 @@ def drill(
         ),
     ] = 60.0,
 ) -> None:
-    """Rehearse a playbook: the real engine over real SSH, on simulated endpoints with faults.
+    """Rehearse a playbook: the real engine over real SSH and WinRM, on simulated endpoints.
 
     Bake, waiting room, pauses before another try and restarts are --speed times as short. Exit 0
     when every endpoint was judged rightly, no wrong target was touched and the log verifies; else

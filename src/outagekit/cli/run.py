@@ -24,7 +24,7 @@ from outagekit.errors import UsageError
 if TYPE_CHECKING:
     from outagekit.cli.prepare import Desk
     from outagekit.plan.model import Plan
-    from outagekit.playbook.model import Language
+    from outagekit.playbook.model import Code
 
 _Word = Annotated[
     str,
@@ -99,6 +99,7 @@ def exec_(
     powershell: Annotated[
         str | None, typer.Option("--powershell", help="Text for PowerShell.")
     ] = None,
+    cmd: Annotated[str | None, typer.Option("--cmd", help="Text for cmd.exe.")] = None,
     read: Annotated[
         bool, typer.Option("--read", help="It alters nothing: my word for it.")
     ] = False,
@@ -106,12 +107,13 @@ def exec_(
 ) -> None:
     """Run one command on the chosen endpoints, with the same plan, question and log as a run."""
     from outagekit.cli.prepare import make_plan, open_desk
+    from outagekit.playbook.model import Script
     from outagekit.playbook.typed import typed_playbook
 
     streamed.check(shown)
-    text, language = _only_one(sh=sh, bash=bash, powershell=powershell)
+    code = _only_one(sh=sh, bash=bash, powershell=powershell, cmd=cmd)
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
-    typed = typed_playbook(text, language, read=read, name="exec", timeout_s=timeout)
+    typed = typed_playbook(Script((code,)), read=read, name="exec", timeout_s=timeout)
     made = make_plan(typed, desk, where, None, consent)
     begin_run(desk, made, pace=pace, consent=consent, streamed=streamed, shown=shown)
 
@@ -126,26 +128,33 @@ def ping(
     shown: Shown,
     timeout: _Timeout = 10.0,
 ) -> None:
-    """Reach the chosen endpoints, prove who they are, log in, and run nothing but `true`."""
+    """Reach the chosen endpoints, prove who they are, log in, and run nothing but `true`.
+
+    On Windows that is `exit 0`, by cmd.exe: no PowerShell has to start for it.
+    """
     from outagekit.cli.prepare import make_plan, open_desk
+    from outagekit.playbook.model import Code, Script
     from outagekit.playbook.typed import typed_playbook
 
     streamed.check(shown)
     desk = open_desk(shown.screen(), where, stored.state_dir, pace)
+    nothing = Script((Code("sh", "true"), Code("cmd", "exit 0")))
     typed = typed_playbook(
-        "true", "sh", read=True, name="ping", timeout_s=timeout, title="Ping: log in, nothing else"
+        nothing, read=True, name="ping", timeout_s=timeout, title="Ping: log in, nothing else"
     )
     made = make_plan(typed, desk, where, None, None)
     begin_run(desk, made, pace=pace, consent=Consent(), streamed=streamed, shown=shown)
 
 
-def _only_one(**texts: str | None) -> tuple[str, Language]:
-    given = [(text, language) for language, text in texts.items() if text is not None]
-    if len(given) != 1 or not given[0][0].strip():
+def _only_one(**texts: str | None) -> Code:
+    from outagekit.playbook.model import Code
+
+    given = [(language, text) for language, text in texts.items() if text is not None]
+    if len(given) != 1 or not given[0][1].strip():
         raise UsageError(
             "exec takes exactly one command", hint="outagekit exec --sh 'uptime' --read"
         )
-    return given[0]  # type: ignore[return-value]  # the keywords are languages
+    return Code(*given[0])  # type: ignore[arg-type]  # the keywords are languages
 
 
 def begin_run(

@@ -21,7 +21,8 @@ from outagekit.transports.windows.render import sent_in
 _LINE_BYTES: Final = 48 * 1024
 _WRITTEN: Final = "2026-01-01T00:00:00.0000000Z"
 _SETTING: Final = re.compile(
-    r"^\$ok(Name|Size|Sha|Digest|Offset|Length) = (?:\[long\](\d+)|\$(true|false)|'((?:[^']|'')*)')$",
+    r"^\$ok(Name|Size|Sha|Digest|Offset|Length) = "
+    r"(?:\[long\](\d+)|\$(true|false)|'((?:[^']|'')*)')$",
     re.MULTILINE,
 )
 _BLANK: Final = re.compile(rb"\r?\n\s*\r?\n")
@@ -37,7 +38,7 @@ def answer_file(machine: Machine, kind: str, sent: bytes) -> Answer:
     ending = machine.strike()
     if ending is not None:
         return Answer(ending=ending)
-    *_, head = _BLANK.split(sent, 1)[:1]
+    head = _BLANK.split(sent, maxsplit=1)[0]
     whole = sent_in(head)
     act = _ACTS.get(kind)
     if whole is None or act is None:
@@ -65,7 +66,11 @@ def _put(machine: Machine, settings: Mapping[str, Any], content: bytes) -> str:
     digest = hashlib.sha256(data).hexdigest()
     if len(data) != settings.get("Size") or digest != settings.get("Sha"):
         raise _CutError
-    machine.files.create(path).content[:] = data
+    try:
+        file = machine.files.create(path)
+    except FileError as error:
+        return _refused("folder" if error.errno == errno.EISDIR else "parent").stdout
+    file.content[:] = data
     machine.pushed(path, data)
     return _said(size=len(data), sha256=digest)
 

@@ -155,4 +155,5 @@ def _step_of(script: bytes) -> Sent | None:
 
 
 def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n").strip()
+    """Return a text without what cmd.exe and line ends make of it on the way."""
+    return "\n".join(line.strip() for line in text.splitlines()).strip()

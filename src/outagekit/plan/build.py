@@ -37,7 +37,7 @@ from outagekit.playbook.model import (
     Step,
     WaitScript,
 )
-from outagekit.text import count, fold_list
+from outagekit.text import count
 
 _T = TypeVar("_T")
 _DIGITS = re.compile(r"([0-9]+)")
@@ -230,7 +230,7 @@ def _refuse_missing_scripts(playbook: Playbook, endpoints: Sequence[Endpoint]) -
                     1 if step.line else 0,
                     f"step {step.id}: {part} has no variant for {system},"
                     f" but {count(counts[system], 'endpoint')} of the plan run it",
-                    _narrowed(system, present),
+                    _narrowed(system, present, typed=playbook.origin == "typed"),
                 )
                 for system in missing
             ]
@@ -241,11 +241,16 @@ def _refuse_missing_scripts(playbook: Playbook, endpoints: Sequence[Endpoint]) -
         raise InvalidInput(message, tuple(problems), hint=problems[0].hint)
 
 
-def _narrowed(system: OperatingSystem, present: Sequence[OperatingSystem]) -> str:
+def _narrowed(
+    system: OperatingSystem, present: Sequence[OperatingSystem], *, typed: bool = False
+) -> str:
     """Return how to leave a system out, or what to write where nothing would be left."""
     others = [f"os:{other}" for other in present if other != system]
+    if not others and typed:
+        return f"say it with {' or '.join(f'--{each}' for each in LANGUAGES_OF[system])}"
     if not others:
-        return f"add a script in {fold_list(LANGUAGES_OF[system])}, or choose other endpoints"
+        languages = " or ".join(LANGUAGES_OF[system])
+        return f"add a script in {languages}, or choose other endpoints"
     limit = others[0] if len(others) == 1 else f"'{' or '.join(others)}'"
     return f"leave them out with --limit {limit}"
 

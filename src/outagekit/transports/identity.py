@@ -41,7 +41,7 @@ def parse_identity(outcome: Outcome) -> Identity | Failure:
     )
     if outcome.exit_code != 0 or not told.keys() >= {"machine-id", "boot-id"}:
         said = (outcome.stderr.text.strip() or outcome.stdout.text.strip())[:200]
-        detail = f"the endpoint did not run our first command as a POSIX shell would: {said}"
+        detail = f"the endpoint did not answer our first command as it should: {said}"
         return Failure(FailureKind.PROTOCOL, visible_line(detail))
     up = told.get("uptime-s", "")
     uptime_s = float(up) if _SECONDS.fullmatch(up) else None

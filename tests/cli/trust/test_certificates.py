@@ -146,7 +146,7 @@ def test_json_has_the_facts_in_the_shape_of_host_keys(call, site, pem):
     assert listed["keys"][0]["fingerprint"] == fingerprint(own)
     again = call("trust", "add", "all", "--yes", "--json", *STATE)
     assert again.document["known"] == ["acme/pos-01"]
-    assert "has a key that is believed" in again.err
+    assert "has a key or certificate that is believed" in again.err
     assert fingerprint(own) in call("trust", "log", *STATE).out
 
 

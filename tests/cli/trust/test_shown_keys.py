@@ -8,7 +8,7 @@ import io
 import pytest
 
 from outagekit.cli.render import Screen
-from outagekit.cli.trust.offering import is_folded, show_found
+from outagekit.cli.trust.offering import is_folded, own_lines, show_found
 from outagekit.cli.trust.shown_keys import (
     FEW,
     Found,
@@ -143,3 +143,35 @@ def test_what_a_server_is_called_cannot_command_a_terminal(terminal, tmp_path):
     evil = Found(client="acme", server="acme/\x1b[2J", name="a", keys=(key(1),))
     show_found(screen, [evil], TrustStore(tmp_path))
     assert "\x1b[2J" not in shown.getvalue()
+
+
+def certificate() -> HostKey:
+    body = bytes(range(256))
+    return HostKey.of_certificate(body)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_a_long_fingerprint_is_cut_between_bytes_and_stands_below_itself(width):
+    one = Found(client="acme", server="acme/win-01", name="a", keys=(certificate(),), is_tls=True)
+    lines = key_lines([one], width)
+    assert max(map(len, lines)) <= width
+    whole = certificate().fingerprint
+    (begin,) = [n for n, line in enumerate(lines) if line.strip().startswith("SHA256:")]
+    assert "".join(line.strip() for line in lines[begin:]) == whole
+    columns = {line.index(line.strip().removeprefix("SHA256:")) for line in lines[begin:]}
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_changed_certificate_fits_the_terminal(width):
+    keys = (certificate(),)
+    one = Found(client="acme", server="acme/win-01", name="a", keys=keys, former=(key(1),))
+    lines = change_lines([one], width)
+    assert max(map(len, lines)) <= width
+    assert certificate().fingerprint in "".join("".join(lines).split())
+
+
+def test_a_command_to_paste_into_powershell_is_not_broken_into_two(terminal):
+    screen, shown = terminal(60)
+    screen.say(own_lines())
+    assert any(row.endswith(_PASTED) for row in shown.rows) '-', ':' }")

@@ -14,6 +14,12 @@ from outagekit.errors import OutagekitError
 from outagekit.transports.protocol import Captured, Failure, Outcome
 from outagekit.transports.windows import files
 from outagekit.transports.windows.bootstrap import BOOTSTRAP, MOST_CHARACTERS, PROGRAM
+from outagekit.transports.windows.files_asked import (
+    FileRequest,
+    answer_refused,
+    answer_told,
+    request_in,
+)
 from outagekit.transports.windows.files_texts import CONTENT_APART
 from outagekit.transports.windows.render import sent_in
 
@@ -196,3 +202,38 @@ def test_what_only_windows_knows_is_said_in_its_words():
 )
 def test_what_is_no_answer_is_none(outcome):
     assert files.parse_told(outcome) is None
+
+
+def test_a_simulated_machine_finds_what_it_is_asked_for():
+    command = files.chunk_command("C:\\it's \u2019s.txt", 512, 1024)
+    asked = request_in(command.line, command.stdin)
+    assert asked == FileRequest("chunk", "C:\\it's \u2019s.txt", offset=512, length=1024)
+    stat = files.stat_command(PATH, digest=True)
+    assert request_in(stat.line, stat.stdin) == FileRequest("stat", PATH, digest=True)
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_a_simulated_machine_finds_the_content_behind_its_input(ends):
+    command = files.put_command(PATH, 7, SHA)
+    lines = b"".join(base64.b64encode(piece) + ends for piece in (b"con", b"tent"))
+    asked = request_in(command.line, command.stdin + lines)
+    assert asked == FileRequest("put", PATH, size_bytes=7, sha256=SHA, content=b"content")
+    cut = request_in(command.line, command.stdin + b"!\n")
+    assert cut is not None
+    assert cut.content is None
+
+
+def test_what_a_simulated_machine_answers_is_understood():
+    data = bytes(100_000)
+    said_ = said(answer_told(200_000, written="w", data=data))
+    assert files.parse_told(said_) == files.Told(200_000, "", "w", data)
+    assert files.parse_told(said(answer_told(7, sha256=SHA))) == files.Told(7, SHA)
+    refused = files.parse_told(said(answer_refused("locked")))
+    assert refused == files.Refused("locked", "another program keeps it locked")
+
+
+def test_no_other_command_asks_for_a_file():
+    command = files.stat_command(PATH)
+    assert request_in("ver", command.stdin) is None
+    assert request_in(command.line, b"") is None
+    assert request_in(command.line.replace("OK_FILE=stat", "OK_FILE=burn"), command.stdin) is None

@@ -265,10 +265,11 @@ def _replace(table: _Table, found: Sequence[Found], because: str, *, yes: bool) 
     if same:
         screen.note(f"{same} of {len(found)} have the key that is believed already, or need none")
     show_found(screen, [each for each in found if each.failure is not None], store)
-    if changing:
+    if any(each.changes for each in changing):
         screen.warn(
             "A changed key is how an impostor looks. Ask somebody who knows why it changed."
         )
+    if changing:
         confirm_change(screen, changing, "Replace what is believed of", yes=yes)
         replaced(screen, store, changing, because)
     if screen.json:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.text import Text
+
 from outagekit.cli.trust.shown_keys import (
     FEW,
     Found,
@@ -135,11 +137,11 @@ def offer_keys(
 
 
 def _say_rest(screen: Screen, offered: Offered, *, all_known: bool) -> None:
-    if offered.known and all_known:
-        these = "every other one of these" if offered.sealed else "every one of these"
-        screen.say(f"{these} endpoints has a key that is believed")
     if offered.sealed:
         screen.say(_sealed_line(offered.sealed))
+    if offered.known and all_known:
+        these = "every other one of these" if offered.sealed else "every one of these"
+        screen.say(f"{these} endpoints has a key or certificate that is believed")
 
 
 def _is_known(store: TrustStore, end: Asked) -> bool:
@@ -232,11 +234,15 @@ def is_folded(screen: Screen, found: Sequence[Found], *, few: int = FEW) -> bool
     return len(found) > few and screen.interactive and not screen.verbose
 
 
+def own_lines() -> tuple[Text, ...]:
+    """Return how a Windows machine itself shows its certificates; what is to paste stays whole."""
+    what = "The certificates of a Windows machine, as its own PowerShell shows them:"
+    return Text(what), Text(f"  {_OWN}", no_wrap=True)
+
+
 def _ask(screen: Screen, found: Sequence[Found]) -> None:
     if any(each.is_tls for each in found):
-        screen.say(
-            f"The certificates of a Windows machine, as its own PowerShell shows them:\n  {_OWN}"
-        )
+        screen.say(own_lines())
     folded = is_folded(screen, found)
     number = f"{sum(len(each.keys) for each in found):,}"
     also = f", or {_LIST} to see each" if folded else ""

@@ -1,6 +1,7 @@
 """Keys and certificates as people compare them: rows, blocks, groups of failures, keys seen twice.
 
-A fingerprint is never shortened, and stands alone in its line where a table is too wide.
+A fingerprint is never shortened, and stands alone in its line where a table is too wide; that of a
+certificate in two, cut between bytes, where it is too long for one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
+from rich.text import Text
 
-from outagekit.cli.fitting import table_text
+from outagekit.cli.fitting import fold_line, table_text
 from outagekit.cli.trust.wording import described, key_row
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.text import count, fold_list, visible_line
@@ -30,6 +32,8 @@ _VALID_NAMED: Final = 8
 _SAID_ALREADY: Final = ("self-signed certificate", "has expired", "not yet valid")
 """Reasons that can be read off a certificate's own words, too."""
 _TWICE_SHOWN: Final = 5
+_BYTES: Final = (16, 8, 4)
+"""So many bytes of a fingerprint stand in a line, if all of them are too many for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,11 @@ def fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
     lines = table_text(headers, rows, None).splitlines()
     if width is None or max(map(cell_len, lines), default=0) <= width:
         return lines
-    shown = [[visible_line(cell) for cell in row] for row in rows]
-    pairs = ((" · ".join(filter(None, row[:-1])), f"  {row[-1]}") for row in shown)
-    return [line for pair in pairs for line in pair]
+    folded: list[str] = []
+    for row in rows:
+        *words, last = map(visible_line, row)
+        folded += _in_two(" · ".join(filter(None, words)), last, width)
+    return folded
 
 
 def change_lines(found: Sequence[Found], width: int | None) -> list[str]:
@@ -136,7 +142,32 @@ def change_lines(found: Sequence[Found], width: int | None) -> list[str]:
 
 def _marked(what: str, text: str, width: int | None) -> list[str]:
     whole = f"{what} {text}"
-    return [whole] if width is None or cell_len(whole) <= width else [what, f"    {text}"]
+    if width is None or cell_len(whole) <= width:
+        return [whole]
+    return _in_two(what, text, width, indent=4)
+
+
+def _in_two(what: str, text: str, width: int, *, indent: int = 2) -> list[str]:
+    """Return words, folded between them, and below them a fingerprint or another word."""
+    blank = " " * indent
+    folded = [line.plain for line in fold_line(Text(what), width)]
+    return [*folded, *(f"{blank}{line}" for line in _by_bytes(text, width - indent))]
+
+
+def _by_bytes(fingerprint: str, width: int) -> list[str]:
+    """Return a fingerprint, a certificate's in lines of as many whole bytes as a person compares.
+
+    Anything that is shorter than a line, or is not written byte by byte, stays as it is.
+    """
+    algorithm, _, text = fingerprint.partition(":")
+    of_bytes = text.split(":")
+    if cell_len(fingerprint) <= width or len(of_bytes) == 1:
+        return [fingerprint]
+    at_once = next((n for n in _BYTES if len(algorithm) + 1 + 3 * n <= width), _BYTES[-1])
+    parts = [of_bytes[at : at + at_once] for at in range(0, len(of_bytes), at_once)]
+    heads = [f"{algorithm}:", *[" " * (len(algorithm) + 1)] * (len(parts) - 1)]
+    tails = [*[":"] * (len(parts) - 1), ""]
+    return [f"{h}{':'.join(p)}{t}" for h, p, t in zip(heads, parts, tails, strict=True)]
 
 
 def tallied(found: Sequence[Found]) -> list[str]:

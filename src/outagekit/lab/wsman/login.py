@@ -1,6 +1,7 @@
-"""How the clients of one connection log in: Basic, Negotiate (NTLM, SPNEGO), certificate.
+"""How the clients of one connection log in: Basic, Negotiate (NTLM, SPNEGO, Kerberos), certificate.
 
-NTLM logs in a connection, not a request, and leaves a seal that belongs to the connection.
+NTLM and Kerberos log in a connection, not a request, and leave a seal that belongs to it. Kerberos
+is there where pyspnego finds a GSS-API and the environment's `KRB5_KTNAME` names a keytab.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _MUTUAL: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mu
 _NTLM: Final = b"NTLMSSP\x00"
 _NTLM_BEGIN: Final = _NTLM + b"\x01\x00\x00\x00"
 _SPNEGO_BEGIN: Final = b"\x60"
+_KERBEROS: Final = b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"
+_HEAD_BYTES: Final = 6
+"""The most that stands in a token before the name of its mechanism: a tag and a length."""
 _CHALLENGE: Final = "WWW-Authenticate"
 
 
@@ -132,13 +136,16 @@ class Login:
             return None
 
     def _acceptor(self, token: bytes) -> spnego.ContextProxy:
-        # Raw NTLM under the name Negotiate is common; the two acceptors do not share a door.
-        raw = token.startswith(_NTLM)
-        options = spnego.NegotiateOptions
+        # Raw NTLM and raw Kerberos under the name Negotiate are common; no acceptor takes all.
+        protocol, options = "negotiate", spnego.NegotiateOptions.use_negotiate
+        if token.startswith(_NTLM):
+            protocol, options = "ntlm", spnego.NegotiateOptions.use_ntlm
+        elif token.find(_KERBEROS, 0, _HEAD_BYTES + len(_KERBEROS)) > 0:
+            protocol, options = "kerberos", spnego.NegotiateOptions.use_gssapi
         bound = self._tls is not None and self._rules.wants_binding
         return spnego.server(
-            protocol="ntlm" if raw else "negotiate",
-            options=options.use_ntlm if raw else options.use_negotiate,
+            protocol=protocol,
+            options=options,
             channel_bindings=self._tls.binding if self._tls is not None and bound else None,
         )
 

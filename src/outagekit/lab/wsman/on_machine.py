@@ -10,7 +10,8 @@ from typing import Final
 
 from outagekit.lab.answers import NOT_FOUND, Answer
 from outagekit.lab.host import GoneError, Host
-from outagekit.lab.machine import IDENTITY
+from outagekit.lab.machine import IDENTITY, Machine
+from outagekit.lab.moving import answer_file
 from outagekit.lab.wsman.program import Asked, Running
 
 PS_VERSION: Final = "5.1.17763.1"
@@ -92,6 +93,13 @@ class MachineProgram:
             "boot": "" if how in _NOTHING_RUN else booted.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         return json.dumps(told, separators=(",", ":"))
+
+
+def _answer(machine: Machine, asked: Asked, step: str, part: str, script: bytes) -> Answer:
+    kind = asked.facts.get("FILE")
+    if kind is not None:
+        return answer_file(machine, kind, asked.input)
+    return machine.answer(step, part, script, detached=asked.facts.get("DETACHED", ""))
 
 
 def _with_line_ends(answer: Answer) -> Answer:

@@ -265,5 +265,5 @@ class _Attendance:
 
 def _nonsense(outcome: Outcome) -> Failure:
     said = (outcome.stderr.text.strip() or outcome.stdout.text.strip())[:200]
-    detail = f"the endpoint did not run our command as a POSIX shell would: {said}"
+    detail = f"the endpoint did not answer our command as it should: {said}"
     return Failure(FailureKind.PROTOCOL, visible_line(detail), sent=True)

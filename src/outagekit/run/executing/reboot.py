@@ -32,7 +32,8 @@ _REFUSALS: Final = 3
 them."""
 _WINDOWS_REFUSED_S = 30.0
 _WINDOWS_REFUSALS: Final = 2
-"""Windows refuses what is right until its logon services are up, and locks accounts: three tries."""
+"""Windows refuses what is right until its logon services are up, and locks accounts: three tries
+in all."""
 
 _AT_ONCE: Final = frozenset(
     {

@@ -126,26 +126,17 @@ class Entrance:
         if timeout_s is None:
             timeout_s = limits.connect_s + limits.handshake_s + 2 * limits.auth_s
         shared = self._shared()
-        with WATCHDOG.limit(timeout_s, wire.cut):
-            if shared is None:
-                _say(wire, first)
-                return
+        proof, after = (None, first) if self._is_proven_early else (first, None)
+        if shared is None:
+            _say(wire, proof, timeout_s)
+        else:
             turn = shared.take_turn(timeout_s, given_up.is_set, booting=self.booting or again)
             if isinstance(turn, Failure):
                 raise WireError(turn, Fault.LOCAL, unsent=True)
             with shared.sending(turn):
-                self._in_turn(wire, turn, first)
-        if first is not None and self._is_proven_early:
-            first()
-
-    def _in_turn(self, wire: Wire, turn: Turn, first: Callable[[], None] | None) -> None:
-        turn.verdict = "unanswered"
-        try:
-            _say(wire, None if self._is_proven_early else first)
-        except WireError as fault:
-            turn.verdict = _VERDICTS.get(fault.fault, "accepted")
-            raise
-        turn.verdict = "accepted"
+                _say_in_turn(wire, turn, proof, timeout_s)
+        if after is not None:
+            after()
 
     @property
     def _is_proven_early(self) -> bool:
@@ -178,7 +169,22 @@ class Entrance:
         return value
 
 
-def _say(wire: Wire, first: Callable[[], None] | None) -> None:
-    wire.hello()
-    if first is not None:
-        first()
+def _say(wire: Wire, first: Callable[[], None] | None, timeout_s: float) -> None:
+    with WATCHDOG.limit(timeout_s, wire.cut):
+        wire.hello()
+        if first is not None:
+            first()
+
+
+def _say_in_turn(
+    wire: Wire, turn: Turn, first: Callable[[], None] | None, timeout_s: float
+) -> None:
+    turn.verdict = "unanswered"
+    try:
+        _say(wire, first, timeout_s)
+    except WireError as fault:
+        turn.verdict = _VERDICTS.get(fault.fault, "accepted")
+        if turn.verdict == "unanswered" and first is None and not wire.has_heard:
+            turn.verdict = "unused"  # the proof follows the service's first answer
+        raise
+    turn.verdict = "accepted"

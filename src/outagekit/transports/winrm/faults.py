@@ -242,6 +242,11 @@ def refused(auth: str, offered: str, *, local: bool) -> WireError:
         names = ", ".join(sorted(methods))
         detail = f"the endpoint does not accept {auth} logins, but {names}: {_ENABLE[auth]}"
         return WireError.of(Fault.UNAUTHORIZED, FailureKind.AUTH, detail)
+    if auth == "kerberos":
+        # The domain had accepted user and password before: nothing is said about those.
+        detail = "the endpoint refused the Kerberos ticket: the account may not use WinRM there,"
+        detail += " its clock is wrong, or the domain knows another machine by this name"
+        return WireError.of(Fault.DENIED, FailureKind.AUTH, detail)
     detail = "the endpoint refused the login: user or password is wrong, the account is locked, or"
     detail += " it may not use WinRM"
     if local:

@@ -1,170 +1,49 @@
 """Kerberos, where `outagekit[kerberos]` is installed: tickets of one client never serve another.
 
-A password is turned into tickets by `kinit`, which reads it from its input, in a private file for
-each client and user; all are removed at exit. Without a password the technician's own tickets are
-used. The process's environment names a cache only while a context is made, under one lock.
+Each login is made in a thread of its own, which alone is told the file with its tickets: nothing
+of the process changes, and who waits for a KDC keeps nobody else waiting. Without a password the
+technician's own tickets are used, those of the credential's user and of nobody else.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import hashlib
+import ctypes
 import importlib
-import math
-import os
-import shutil
-import subprocess
+import logging
 import sys
-import tempfile
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import requests
 
 from outagekit.events import FailureKind
-from outagekit.text import visible_line
 from outagekit.transports.winrm.authentication import Shown, end_point_hash
+from outagekit.transports.winrm.errand import Ended, Errand, not_ended
 from outagekit.transports.winrm.faults import Fault, WireError
+from outagekit.transports.winrm.kerberos_faults import no_service, unusable
 from outagekit.transports.winrm.login import Login
+from outagekit.transports.winrm.tickets import TICKETS, principal_of
 
-_FRESH_S: Final = 3600.0
-_VARIABLE: Final = "KRB5CCNAME"
-_ENVIRONMENT: Final = threading.Lock()
-
-
-class Tickets:
-    """The ticket caches of this process."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._folder: Path | None = None
-        self._made: dict[str, float] = {}
-        self._busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def cache(self, login: Login, timeout_s: float) -> Path | None:
-        """Return the file with tickets of a login, fetching them if need be; None: the person's.
-
-        Raises `WireError`, `unsent`: `auth` for a wrong password, else `local_io`.
-        """
-        if login.password is None:
-            return None
-        if sys.platform == "win32":  # pragma: no cover
-            raise _unusable("on Windows, Kerberos logs in as who is logged on: name no password")
-        proof = f"{login.client}\0{login.user}\0{login.password}".encode()
-        name = hashlib.sha256(proof).hexdigest()[:24]
-        with self._guard:
-            file, busy = self._place() / name, self._busy[name]
-        with busy:  # others of the same login wait for its tickets, others do not
-            if time.monotonic() - self._made.get(name, -math.inf) >= _FRESH_S:
-                _fetch(file, login, timeout_s)
-                self._made[name] = time.monotonic()
-        return file
-
-    def forget(self) -> None:
-        """Remove all tickets."""
-        with self._guard:
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder, self._made = None, {}
-
-    def _place(self) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="outagekit-tickets-"))
-            atexit.register(self.forget)
-        return self._folder
+_VENDORED: Final = "winrm.vendor.requests_kerberos"
+_LOG: Final = logging.getLogger(_VENDORED)
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False  # it writes the tokens of logins, and tracebacks of what we explain
+_LOG.setLevel(logging.CRITICAL)
 
 
-TICKETS: Final = Tickets()
-"""The ones of this process."""
+def handler(
+    login: Login, shown: Shown, timeout_s: float, ended: Ended = not_ended
+) -> requests.auth.AuthBase:
+    """Return what proves a login by Kerberos. Raises `WireError` where that cannot be had.
 
-
-def _fetch(file: Path, login: Login, timeout_s: float) -> None:
-    program = shutil.which("kinit")
-    if program is None:
-        raise _unusable("a Kerberos login with a password needs the program kinit")
-    said = f"{login.password}\n".encode()
-    apple = ["--password-file=STDIN"] if sys.platform == "darwin" else []
-    command = [program, "-c", f"FILE:{file}", *apple, "--", _principal(login.user)]
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command,
-            input=said,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise _unusable(f"kinit did not end within {timeout_s:g} s") from None
-    except OSError as fault:
-        raise _unusable("kinit cannot be started") from fault
-    if done.returncode:
-        words = " ".join(visible_line(done.stderr.decode("utf-8", "replace").strip()).split())
-        words = login.redactor.clean(words)[-200:]
-        lowered = words.lower()
-        if "password incorrect" in lowered or "preauthentication failed" in lowered:
-            detail = f"the Kerberos password is wrong: {words}"
-            raise WireError.of(Fault.UNAUTHORIZED, FailureKind.AUTH, detail, unsent=True)
-        raise _unusable(f"kinit got no tickets: {words}")
-
-
-def _principal(user: str) -> str:
-    name, at, realm = user.partition("@")
-    return f"{name}{at}{realm.upper()}"
-
-
-def _unusable(detail: str) -> WireError:
-    return WireError.of(Fault.LOCAL, FailureKind.LOCAL_IO, detail, unsent=True)
-
-
-@contextlib.contextmanager
-def using(cache: Path | None) -> Iterator[None]:
-    """Have Kerberos' library take its tickets from a cache in the block."""
-    if cache is None:
-        yield
-        return
-    with _ENVIRONMENT:
-        before = os.environ.get(_VARIABLE)
-        os.environ[_VARIABLE] = f"FILE:{cache}"
-        try:
-            yield
-        finally:
-            if before is None:
-                os.environ.pop(_VARIABLE, None)
-            else:
-                os.environ[_VARIABLE] = before
-
-
-def handler(login: Login, shown: Shown, timeout_s: float) -> requests.auth.AuthBase:
-    """Return what proves a login by Kerberos. Raises `WireError` where that cannot be had."""
-    try:
-        # An extra, which is often missing; its own annotations are none.
-        vendored: Any = importlib.import_module("winrm.vendor.requests_kerberos.kerberos_")
-    except ImportError as fault:
-        detail = "Kerberos logins need more to be installed: pip install 'outagekit[kerberos]'"
-        raise _unusable(detail) from fault
-    cache = TICKETS.cache(login, timeout_s)
-
-    class _Kerberos(vendored.HTTPKerberosAuth):  # type: ignore[misc]  # known at run time only
-        def generate_request_header(self, *args: Any, **kwargs: Any) -> Any:
-            try:
-                with using(cache):
-                    return super().generate_request_header(*args, **kwargs)
-            except vendored.KerberosExchangeError as fault:
-                detail = f"Kerberos gives no ticket for the endpoint: {visible_line(str(fault))}"
-                raise _unusable(detail[:400]) from fault
-
-    made: Any = _Kerberos
-    auth = made(
+    Its `is_established` says whether both sides have proven themselves and have a seal.
+    """
+    vendored = _vendored()
+    auth = _kind_of(vendored, login, timeout_s, ended)(
         mutual_authentication=vendored.REQUIRED,
         force_preemptive=True,
-        principal=None if login.password is None else _principal(login.user),
+        principal=None if sys.platform == "win32" else principal_of(login.user),
         sanitize_mutual_error_response=False,
         service="HTTP",
     )
@@ -174,3 +53,67 @@ def handler(login: Login, shown: Shown, timeout_s: float) -> requests.auth.AuthB
         data = b"tls-server-end-point:" + bound
         auth.cbt_struct = vendored.kerberos.channelBindings(application_data=data)
     return auth  # type: ignore[no-any-return]
+
+
+def _vendored() -> Any:
+    """Return pywinrm's module for Kerberos: an extra, which is often missing, without types."""
+    try:
+        return importlib.import_module(f"{_VENDORED}.kerberos_")
+    except ImportError as fault:
+        detail = "Kerberos logins need more to be installed: pip install 'outagekit[kerberos]'"
+        raise unusable(detail) from fault
+
+
+def _kind_of(vendored: Any, login: Login, timeout_s: float, ended: Ended) -> Any:
+    """Return the class of what proves a login; it waits for its tickets first."""
+    choose = _chosen(vendored.kerberos, TICKETS.cache(login, timeout_s, ended))
+
+    class _Kerberos(vendored.HTTPKerberosAuth):  # type: ignore[misc]  # known at run time only
+        @property
+        def is_established(self) -> bool:
+            return bool(self.auth_done and self.winrm_encryption_available)
+
+        def generate_request_header(self, response: Any, host: str, **kwargs: Any) -> Any:
+            def ask() -> Any:
+                choose()
+                return super(_Kerberos, self).generate_request_header(response, host, **kwargs)
+
+            try:
+                return Errand(ask, "a Kerberos ticket").result(timeout_s, ended)
+            except vendored.KerberosExchangeError as fault:
+                raise no_service(str(fault), login, f"HTTP/{host}") from fault
+
+        def handle_401(self, response: Any, **kwargs: Any) -> Any:
+            """Leave it: we have said at once who we are, and say it once a connection."""
+            del kwargs
+            return response
+
+        def handle_other(self, response: Any) -> Any:
+            try:
+                return super().handle_other(response)
+            except vendored.MutualAuthenticationError as fault:
+                detail = "the server let us in without proving that it is the endpoint"
+                raise WireError.of(Fault.OTHER, FailureKind.PROTOCOL, detail) from fault
+
+    return _Kerberos
+
+
+def _chosen(library: Any, cache: Path | None) -> Callable[[], object]:
+    """Return what has Kerberos' library use a cache in the thread that calls it."""
+    if cache is None:
+        return lambda: None
+    try:
+        # Of the very library that the extension was linked with.
+        choose = ctypes.CDLL(library.__file__).gss_krb5_ccache_name
+    except (OSError, AttributeError) as fault:
+        detail = "the Kerberos library of this machine cannot keep the tickets of clients apart"
+        raise unusable(f"{detail}: log in by kinit, and name no password") from fault
+    choose.argtypes = [ctypes.POINTER(ctypes.c_uint32), ctypes.c_char_p, ctypes.c_void_p]
+    choose.restype = ctypes.c_uint32
+    name = f"FILE:{cache}".encode()
+
+    def tell() -> None:
+        if choose(ctypes.byref(ctypes.c_uint32()), name, None):
+            raise unusable("Kerberos' library does not take the file with its tickets")
+
+    return tell

@@ -5,6 +5,7 @@ Secrets stand in no `repr`, and nothing here talks to anybody.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,10 +134,12 @@ def _certificate_fault(login: Login) -> str:
 
 
 def _kerberos_fault(login: Login) -> str:
-    if login.domain:
+    if not login.user or "\\" in login.user:
         return "a Kerberos login needs its user as user@REALM"
     if login.password == "":
         return "the password is empty"
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in login.password or ""):
+        return "a Kerberos login cannot carry control characters in the password"
     return ""
 
 

@@ -151,8 +151,7 @@ class _Transport(winrm.transport.Transport):
         """Whether what is sent now is sealed by a login that stands."""
         if self.session is None or self.encryption is None:
             return False
-        auth = self.session.auth
-        return auth.is_established if isinstance(auth, Ntlm) else self._login.auth == "kerberos"
+        return bool(getattr(self.session.auth, "is_established", False))
 
     def build_session(self) -> requests.Session:
         """Return the session of the login; refuses to send without it or its seal."""
@@ -177,7 +176,8 @@ class _Transport(winrm.transport.Transport):
                 self._greet(session)
         finally:
             self.adapter.openings = 0
-        if isinstance(session.auth, Ntlm) and not session.auth.is_established:
+        must_stand = self.must_seal or isinstance(session.auth, Ntlm)
+        if must_stand and not getattr(session.auth, "is_established", False):
             detail = "the server let us in without asking who we are, or agreed on no strong seal"
             raise WireError.of(Fault.MALFORMED, FailureKind.PROTOCOL, detail)
 
@@ -196,7 +196,7 @@ class _Transport(winrm.transport.Transport):
     def _handler(self, timeout_s: float) -> requests.auth.AuthBase:
         login = self._login
         if login.auth == "kerberos":
-            return kerberos.handler(login, self._shown, timeout_s)
+            return kerberos.handler(login, self._shown, timeout_s, lambda: self._connection.ended)
         if login.auth == "certificate":
             return Certificate()
         if login.auth == "basic":

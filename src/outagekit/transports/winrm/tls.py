@@ -142,7 +142,8 @@ def explain(fault: ssl.SSLError, believed: Believed, name: str) -> Failure:
     detail = next((words for part, words in _REASONS.items() if part in reason), "")
     if detail:
         return Failure(FailureKind.TLS, detail)
-    if isinstance(fault, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not reason:
+    hung_up = isinstance(fault, ssl.SSLEOFError | ssl.SSLZeroReturnError) or _CLOSED in reason
+    if hung_up or not reason:
         return Failure(FailureKind.HANDSHAKE, "the server closed the connection during TLS")
     spelt = reason.replace("_", " ").lower()
     return Failure(FailureKind.TLS, f"no TLS connection came to be: {spelt}")
@@ -183,6 +184,8 @@ _VERIFY_CODES: Final = {
 }
 """OpenSSL's X509_V_ERR numbers."""
 
+_CLOSED: Final = "CLOSED BEFORE TLS HANDSHAKE"
+"""Python's own reason: a machine that goes down may still say a word before it hangs up."""
 _PLAIN: Final = "the port speaks no TLS: is it http (scheme: http, port 5985)?"
 _TOO_OLD: Final = (
     "the server offers only TLS that is too old or too weak (TLS 1.0/1.1, SHA-1, small keys):"

@@ -93,6 +93,11 @@ class Wire:
         """Whether there is a connection, as of the last message; asks nobody."""
         return self._protocol.transport.is_logged_in and self._connection.is_open
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the service has answered anything since the last login began."""
+        return self._protocol.transport.adapter.last is not None
+
     def hello(self) -> None:
         """Have a connection that is logged in, so far as that goes without a message.
 

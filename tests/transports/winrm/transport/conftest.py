@@ -28,6 +28,7 @@ from outagekit.transports.logins import Logins
 from outagekit.transports.protocol import Command, Deadlines, Opened, Target
 from outagekit.transports.trust.store import TrustStore
 from outagekit.transports.windows.render import render
+from outagekit.transports.winrm import attempts, running, starting
 from outagekit.transports.winrm.ledger import Ledger
 from outagekit.transports.winrm.transport import WinrmTransport
 
@@ -70,7 +71,7 @@ class Scripted:
     def boot_id(self) -> str:
         return str(self.boot)
 
-    def run(self, asked: Asked, running: Running) -> Answer:
+    def run(self, asked: Asked, work: Running) -> Answer:
         if re.search(r"reg(\.exe)? query", asked.line) and "identity" not in self.acts:
             return Answer(
                 stdout=f"\r\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Cryptography\r\n"
@@ -81,7 +82,7 @@ class Scripted:
         self.asked.append(asked)
         name = "identity" if asked.part == "identity" else asked.step
         act = self.acts.get(name)
-        return Answer(stdout="done\r\n") if act is None else act(asked, running)
+        return Answer(stdout="done\r\n") if act is None else act(asked, work)
 
     def answered(self, answer: Answer) -> None:
         pass
@@ -195,6 +196,14 @@ def lab(tmp_path: Path, authority: trustme.CA) -> Iterator[Lab]:
     made = Lab(tmp_path, authority)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab on loopback needs no patience."""
+    monkeypatch.setattr(attempts, "_PAUSES_S", (0.01, 0.03, 0.1, 0.2, 0.3, 0.4))
+    monkeypatch.setattr(starting, "_LOOK_S", 0.1)
+    monkeypatch.setattr(running, "_SHORTEST_WAIT_S", 0.1)
 
 
 @pytest.fixture

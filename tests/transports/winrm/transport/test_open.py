@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -276,3 +277,23 @@ def test_other_ports_are_reached_the_same_way(lab: Lab) -> None:
     reached = transport.reach(server.port, 2.0)
     assert isinstance(reached, socket.socket)
     reached.close()
+
+
+def test_silent_endpoints_say_nothing_about_a_password_they_never_got(lab: Lab) -> None:
+    for name in ("a", "b", "c"):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            transport = lab.transport(
+                lab.server(), name=name, port=port, deadlines=replace(lab.quick, auth_s=0.2)
+            )
+            failed(transport.open(), FailureKind.TIMEOUT)
+    assert isinstance(lab.transport(lab.server()).open(), Opened)
+
+
+def test_endpoints_that_fall_silent_after_the_proof_count(lab: Lab) -> None:
+    server = lab.server()
+    for name in ("a", "b"):
+        server.server.injections.plan("hello", Delay(1.0), skip=1)
+        transport = lab.transport(server, name=name, deadlines=replace(lab.quick, auth_s=0.2))
+        failed(transport.open(), FailureKind.TIMEOUT)
+    failed(lab.transport(server, name="c").open(), FailureKind.CREDENTIAL_STOPPED)

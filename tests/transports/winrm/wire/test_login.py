@@ -88,6 +88,8 @@ def test_users_of_all_forms(user, account, local):
         ({"user": "ops", "auth": "certificate"}, "http", "https only"),
         ({"user": "ACME\\ops", "auth": "kerberos"}, "https", "user@REALM"),
         ({"user": "ops@ACME", "auth": "kerberos", "password": ""}, "http", "empty"),
+        ({"user": "", "auth": "kerberos"}, "http", "user@REALM"),
+        ({"user": "ops", "auth": "kerberos", "password": "a\nb"}, "http", "control"),
     ],
 )
 def test_what_must_not_or_cannot_be_tried(facts, scheme, part):

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import socket
 import ssl
+import struct
 import threading
 import time
 import warnings
@@ -17,7 +18,7 @@ from outagekit.events import FailureKind
 from outagekit.transports.protocol import Deadlines
 from outagekit.transports.trust.known_hosts import HostKey
 from outagekit.transports.winrm.faults import Fault, WireError
-from outagekit.transports.winrm.tls import Believed
+from outagekit.transports.winrm.tls import Believed, explain
 
 QUICK = Deadlines(connect_s=1, handshake_s=0.3, auth_s=1)
 
@@ -200,6 +201,25 @@ def test_a_server_that_hangs_up_during_tls_is_no_matter_of_trust(bench):
     error = failed(bench.wire(service, scheme="https").hello)
     listener.close()
     assert error.failure.kind is FailureKind.HANDSHAKE
+
+
+def test_a_server_that_says_a_word_and_hangs_up_before_tls_is_no_matter_of_trust():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        plain = socket.create_connection(listener.getsockname())
+        there, _ = listener.accept()
+    there.sendall(b"\x15")
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    there.close()
+    until_s = time.monotonic() + 2.0
+    while time.monotonic() < until_s:
+        try:
+            plain.getpeername()
+        except OSError:
+            break
+    with plain, pytest.raises(ssl.SSLError) as met:
+        ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+    failure = explain(met.value, Believed(), "localhost")
+    assert failure.kind is FailureKind.HANDSHAKE
 
 
 def test_tls_too_old_is_named(bench, leaf):

@@ -1,0 +1,224 @@
+"""A Kerberos realm on loopback, with a KDC of its own, for the tests of Kerberos logins."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+REALM = "OUTAGE.TEST"
+SERVICE = "HTTP/localhost"
+PASSWORDS = {"ops": "first-one-ø", "beta": "second-one", "locked": "third-one", "stale": "fourth"}
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+
+
+def missing() -> str:
+    """What the tests need and this machine does not have."""
+    if sys.platform == "win32":
+        return "there is no KDC to start on Windows"
+    for program in ("krb5kdc", "kdb5_util", "kadmin.local", "kinit"):
+        if shutil.which(program, path=_PATH) is None:
+            return f"the program {program} is not installed (krb5-kdc, krb5-admin-server, krb5-user)"
+    for name in ("kerberos", "gssapi", "krb5"):
+        if importlib.util.find_spec(name) is None:
+            return f"the module {name} is not installed (outagekit[kerberos], pyspnego[kerberos])"
+    return ""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Kdc:
+    """A running KDC. Keytabs: `keytab` has the service's key, `foreign` another one."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "kdc.log").read_text("utf-8")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": _PATH,
+            "KRB5_CONFIG": str(self.folder / "krb5.conf"),
+            "KRB5_KDC_PROFILE": str(self.folder / "kdc.conf"),
+        }
+
+    def configuration(self, port: int) -> str:
+        """What a client is told that finds the KDC at a port."""
+        return f"""[libdefaults]
+ default_realm = {REALM}
+ dns_lookup_kdc = false
+ dns_lookup_realm = false
+ dns_canonicalize_hostname = false
+ rdns = false
+[realms]
+ {REALM} = {{
+  kdc = 127.0.0.1:{port}
+ }}
+[logging]
+ kdc = FILE:{self.folder}/kdc.log
+"""
+
+    def start(self) -> None:
+        (self.folder / "krb5.conf").write_text(self.configuration(self.port))
+        (self.folder / "kdc.conf").write_text(f"""[kdcdefaults]
+ kdc_listen = 127.0.0.1:{self.port}
+ kdc_tcp_listen = 127.0.0.1:{self.port}
+[realms]
+ {REALM} = {{
+  database_name = {self.folder}/principal
+  key_stash_file = {self.folder}/stash
+  acl_file = {self.folder}/acl
+  max_life = 1h
+ }}
+""")
+        self._fill()
+        program = shutil.which("krb5kdc", path=_PATH)
+        self.process = subprocess.Popen(
+            [program, "-n", "-r", REALM],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._await()
+
+    def _fill(self) -> None:
+        orders = [f"addprinc -pw {word} +requires_preauth {who}" for who, word in PASSWORDS.items()]
+        orders += [
+            "modprinc -allow_tix locked",
+            "modprinc -pwexpire yesterday stale",
+            f"addprinc -randkey {SERVICE}",
+            f"ktadd -k {self.folder}/foreign {SERVICE}",
+            f"ktadd -k {self.folder}/keytab {SERVICE}",
+        ]
+        self.run("kdb5_util", "create", "-s", "-r", REALM, said="master\nmaster\n")
+        self.run("kadmin.local", "-r", REALM, said="\n".join([*orders, ""]))
+
+    def _await(self) -> None:
+        until_s = time.monotonic() + 5.0
+        while time.monotonic() < until_s:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1.0).close()
+                return
+            time.sleep(0.02)
+        message = "the KDC does not start"
+        raise RuntimeError(message)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(5.0)
+
+    def run(self, program: str, *arguments: str, said: str = "") -> str:
+        found = shutil.which(program, path=_PATH)
+        done = subprocess.run(
+            [found, *arguments],
+            input=said.encode(),
+            env=self.environment,
+            capture_output=True,
+            timeout=10,
+            check=True,
+        )
+        return done.stdout.decode()
+
+
+class Imitation:
+    """Stands where a KDC is expected: says nothing, or one error to whatever it is asked."""
+
+    def __init__(self, code: int | None = None) -> None:
+        self.asked = 0
+        self._code = code
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self.port: int = self._udp.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                _, asker = self._udp.recvfrom(65536)
+                self.asked += 1
+                if self._code is not None:
+                    self._udp.sendto(krb_error(self._code), asker)
+                continue
+            return
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._udp.shutdown(socket.SHUT_RDWR)
+        self._udp.close()
+
+
+def krb_error(code: int) -> bytes:
+    """A KRB-ERROR (RFC 4120, section 5.9.1)."""
+
+    def tagged(tag: int, *parts: bytes) -> bytes:
+        body = b"".join(parts)
+        return bytes([tag, len(body)]) + body
+
+    def number(value: int) -> bytes:
+        return tagged(0x02, bytes([value]))
+
+    def text(value: str) -> bytes:
+        return tagged(0x1B, value.encode())
+
+    names = tagged(0x30, text("krbtgt"), text(REALM))
+    fields = {
+        0: number(5),
+        1: number(30),
+        4: tagged(0x18, time.strftime("%Y%m%d%H%M%SZ", time.gmtime()).encode()),
+        5: number(0),
+        6: number(code),
+        9: text(REALM),
+        10: tagged(0x30, tagged(0xA0, number(2)), tagged(0xA1, names)),
+    }
+    return tagged(0x7E, tagged(0x30, *(tagged(0xA0 | at, part) for at, part in fields.items())))
+
+
+@pytest.fixture(scope="session")
+def kdc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kdc]:
+    """The KDC of the tests, or a skip that says what is missing."""
+    if reason := missing():
+        pytest.skip(f"no Kerberos here: {reason}")
+    made = Kdc(tmp_path_factory.mktemp("kdc"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def imitate(kdc: Kdc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+    """Have something else stand where the KDC of the realm is: see `Imitation`."""
+    with contextlib.ExitStack() as stack:
+
+        def made(code: int | None = None, *, closed: bool = False) -> Imitation | None:
+            other = None if closed else Imitation(code)
+            if other is not None:
+                stack.callback(other.stop)
+            file = tmp_path / "imitated.conf"
+            file.write_text(kdc.configuration(other.port if other is not None else free_port()))
+            monkeypatch.setenv("KRB5_CONFIG", str(file))
+            return other
+
+        yield made
