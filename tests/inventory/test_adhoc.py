@@ -107,6 +107,8 @@ def test_a_way_to_root_and_its_password_reach_endpoint_and_credential():
         ("ops@acme.example@pos-01.acme.example", "ops@acme.example", "pos-01.acme.example", None),
         ("ACME\\ops@[2001:db8::1]:5985", "ACME\\ops", "2001:db8::1", 5985),
         ("ACME\\ops@2001:db8::1", "ACME\\ops", "2001:db8::1", None),
+        ("ACME\\Jo Weber@10.1.4.11", "ACME\\Jo Weber", "10.1.4.11", None),
+        ("local admin@10.1.4.11:5985", "local admin", "10.1.4.11", 5985),
     ],
 )
 def test_windows_is_logged_in_to_with_a_password_that_is_asked_for(written, user, address, port):
@@ -116,6 +118,15 @@ def test_windows_is_logged_in_to_with_a_password_that_is_asked_for(written, user
     assert (credential.user, endpoint.address, endpoint.port) == (user, address, port)
     assert (credential.password, credential.agent) == (SecretRef("prompt"), False)
     assert scheme_of(endpoint.scheme, endpoint.port) == ("http" if port == 5985 else "https")
+
+
+@pytest.mark.parametrize(
+    "user", ["ACME\\\\ops", "ACME\\", "\\ops", "ACME/ops", " ops", "ops ", "a:b"]
+)
+def test_a_user_windows_cannot_have_is_refused_with_the_forms_it_knows(user):
+    with pytest.raises(UsageError, match="is no user name") as caught:
+        adhoc([f"{user}@10.1.4.11"], os="windows")
+    assert "DOMAIN\\user@address" in caught.value.hint
 
 
 def test_the_password_of_windows_comes_from_where_it_is_said():

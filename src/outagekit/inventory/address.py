@@ -21,7 +21,10 @@ _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 _WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[^\[\]]*\]):(?P<port>[0-9]+)")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_USER = re.compile(r"[^\s:@/\\\x00-\x1f]+(?:[\\@][^\s:@/\\\x00-\x1f]+)?")
+_NAME = r"[^\s:@/\\\x00-\x1f]+"
+_USER = re.compile(rf"{_NAME}(?:[\\@]{_NAME})?")
+_WINDOWS_USER = re.compile(rf"(?:{_NAME}\\)?{_NAME}(?: +{_NAME})*(?:@{_NAME})?")
+"""There the name itself may hold spaces."""
 
 Fault = tuple[str, str]
 """A sentence that says what is wrong, and a hint or an empty text."""
@@ -106,18 +109,21 @@ def canonical(address: str) -> str:
         return address.casefold().removesuffix(".")
 
 
-def parse_login(text: str) -> Login:
+def parse_login(text: str, *, windows: bool = False) -> Login:
     r"""Return `user@address`, `user@address:port` or `user@[IPv6]:port` taken apart.
 
-    A user may be `DOMAIN\user` or `user@domain`. Raises `UsageError` that says what is wrong.
+    A user may be `DOMAIN\user` or `user@domain`; for `windows` his name may hold spaces. Raises
+    `UsageError` that says what is wrong.
     """
     user, at, rest = text.rpartition("@")
+    hint = "write user@address" + r", DOMAIN\user@address or user@domain@address" * windows
     if not at or not user:
-        raise UsageError(f"{shown(text)} does not say who logs in", hint="write user@address")
-    if not _USER.fullmatch(user) or not user.isprintable() or user.startswith("-"):
+        raise UsageError(f"{shown(text)} does not say who logs in", hint=hint)
+    form = _WINDOWS_USER if windows else _USER
+    if not form.fullmatch(user) or not user.isprintable() or user.startswith("-"):
         # What follows a colon is a password, as URLs have it: not to be repeated.
         name, colon, _ = user.partition(":")
-        raise UsageError(f"{shown(name + colon)} is no user name", hint="write user@address")
+        raise UsageError(f"{shown(name + colon)} is no user name", hint=hint)
     address, port = _split_port(rest)
     fault = address_fault(address)
     if fault:

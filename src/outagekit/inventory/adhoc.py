@@ -65,7 +65,7 @@ def adhoc(
     credentials: dict[str, Credential] = {}
     endpoints: dict[str, Endpoint] = {}
     for host in hosts:
-        login = parse_login(host)
+        login = parse_login(host, windows=os == "windows")
         name = endpoint_name(login)
         if name in endpoints:
             raise UsageError(f"the endpoint {shown(host)} is named twice")

@@ -39,6 +39,13 @@ _CLIENT_HINT = "small letters, digits and - only, beginning with a letter or dig
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _PROXY_HINT = "write it like http://proxy.acme.example:3128"
 _PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
+_USER_HINT = "one backslash, in single quotes: 'DOMAIN\\user', or '.\\user' for a local account"
+_AUTHS_ELSEWHERE: Final = {
+    "negotiate": "write ntlm or kerberos",
+    "plaintext": "write basic",
+    "ssl": "write basic or certificate",
+    "credssp": "it hands the password itself to the endpoint: use ntlm, kerberos or certificate",
+}
 _REFERENCE = r"^(prompt|keyring:.+|env:.+|file:.+|cmd:\S+)$"
 
 
@@ -62,6 +69,22 @@ def _client(value: str) -> str:
 def _line(value: str) -> str:
     if not value.isprintable() or not value.strip():
         raise fault("this must be one line of visible text")
+    return value
+
+
+def _user(value: str) -> str:
+    if value != value.strip():
+        raise fault("the user begins or ends with a space")
+    domain, backslash, name = value.partition("\\")
+    if backslash and (not domain or not name or "\\" in name):
+        raise fault(f"{shown(value)} is no user", _USER_HINT)
+    return _line(value)
+
+
+def _auth(value: Any) -> Any:
+    if isinstance(value, str) and value.casefold() in _AUTHS_ELSEWHERE:
+        message = f"`auth: {value}` is a word of other tools"
+        raise fault(message, _AUTHS_ELSEWHERE[value.casefold()])
     return value
 
 
@@ -117,6 +140,7 @@ def _version(value: Any) -> Any:
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME_PATTERN})]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
+User = Annotated[str, Field(max_length=200), AfterValidator(_user)]
 Port = Annotated[int, Field(ge=1, le=LARGEST_PORT)]
 Concurrency = Annotated[int, Field(ge=1, le=LARGEST_CONCURRENCY)]
 Secret = Annotated[
@@ -164,7 +188,7 @@ class AgreementInput(Input):
 class CredentialInput(Input):
     """How to log in. Secrets are references, never the secrets themselves."""
 
-    user: Line = Field(description="Login name; DOMAIN\\user for Windows domains.")
+    user: User = Field(description="Login name; DOMAIN\\user for Windows domains.")
     password: Secret = Field(default=None)
     key: Line | None = Field(default=None, description="Path of a private key file.")
     passphrase: Secret = Field(default=None)
@@ -175,7 +199,7 @@ class CredentialInput(Input):
     )
     agent: bool = Field(default=False, description="Whether keys of the SSH agent are offered.")
     sudo: Secret = Field(default=None)
-    auth: Auth | None = Field(
+    auth: Annotated[Auth | None, BeforeValidator(_auth)] = Field(
         default=None, description="How Windows endpoints are logged in to; default: ntlm."
     )
 

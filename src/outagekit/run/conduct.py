@@ -86,6 +86,8 @@ def _conduct(opening: AbstractContextManager[OpenRun], setting: Setting) -> Cond
     with signals_to(wishes.ask), opening as opened:
         if setting.on_open is not None:
             setting.on_open(opened.run, opened.folder.path)
+        if setting.ways is not None:
+            setting.ways.begin(opened.folder.path)
         driver = Lanes(
             setting.connect,
             folder=opened.folder.path,

@@ -6,7 +6,8 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Final
 
 from outagekit.credentials import SecretRef
 from outagekit.events import FailureKind
@@ -19,9 +20,10 @@ from outagekit.transports.ssh.ways.lines import Lines, connecting_s
 from outagekit.transports.ssh.ways.route import Route
 from outagekit.transports.ssh.ways.routes import Routes
 from outagekit.transports.trust.store import TrustStore
+from outagekit.transports.winrm.ledger import Ledger
 
-if TYPE_CHECKING:
-    from outagekit.transports.winrm.ledger import Ledger
+SHELLS: Final = "shells.jsonl"
+"""In a run's folder: which Windows shells it made, and which of them are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Access:
     """Which way leads to an endpoint."""
     lines: Lines = field(default_factory=Lines)
     """The jump hosts on those ways, entered once for all."""
-    ledger: Ledger | None = None
+    ledger: Ledger = field(default_factory=Ledger)
     """Where Windows shells and commands are put down before they are asked for."""
 
     def asker(self, endpoint: Endpoint, stop: threading.Event | None = None) -> Asker:
@@ -52,6 +54,13 @@ class Access:
             deadlines=self.deadlines,
             stop=stop or threading.Event(),
         )
+
+    def begin(self, folder: Path) -> None:
+        """Keep in a run's folder what of ours stands on endpoints, from now on.
+
+        Raises `InvalidInput` if that cannot be read or written.
+        """
+        self.ledger.keep(folder / SHELLS)
 
     def place(self, target: Target) -> tuple[str, int] | None:
         """Return where an endpoint's SSH or WinRM server is, if one connects straight to it."""

@@ -148,7 +148,14 @@ class Moved:
 
 
 class Ways(Protocol):
-    """Seeing endpoints without logging in to them, each the way it is reached."""
+    """What connections share: seeing endpoints without logging in, and what is left on them."""
+
+    def begin(self, folder: Path) -> None:
+        """Keep in a run's folder what of ours stands on endpoints, so that a later life finds it.
+
+        Raises `OutagekitError` if that cannot be.
+        """
+        ...
 
     def place(self, target: Target) -> tuple[str, int] | None:
         """Return the address and port a connection from here leads to; None: it leads nowhere."""

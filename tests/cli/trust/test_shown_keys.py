@@ -174,4 +174,5 @@ def test_a_changed_certificate_fits_the_terminal(width):
 def test_a_command_to_paste_into_powershell_is_not_broken_into_two(terminal):
     screen, shown = terminal(60)
     screen.say(own_lines())
-    assert any(row.endswith(_PASTED) for row in shown.rows) '-', ':' }")
+    pasted = "ComputeHash($_.RawData)) -replace '-', ':' }"
+    assert any(row.endswith(pasted) for row in shown.rows)

@@ -390,6 +390,9 @@ class Ways:
     def place(self, target: Target) -> tuple[str, int] | None:
         return self.here.get(target.endpoint.name)
 
+    def begin(self, folder: Path) -> None:
+        pass
+
     def knock(self, target: Target, timeout_s: float) -> bool:
         with self._guard:
             self._inside += 1

@@ -29,7 +29,9 @@ def missing() -> str:
         return "there is no KDC to start on Windows"
     for program in ("krb5kdc", "kdb5_util", "kadmin.local", "kinit"):
         if shutil.which(program, path=_PATH) is None:
-            return f"the program {program} is not installed (krb5-kdc, krb5-admin-server, krb5-user)"
+            return (
+                f"the program {program} is not installed (krb5-kdc, krb5-admin-server, krb5-user)"
+            )
     for name in ("kerberos", "gssapi", "krb5"):
         if importlib.util.find_spec(name) is None:
             return f"the module {name} is not installed (outagekit[kerberos], pyspnego[kerberos])"
@@ -150,21 +152,20 @@ class Imitation:
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", 0))
         self.port: int = self._udp.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):
-                _, asker = self._udp.recvfrom(65536)
+        with contextlib.suppress(OSError):
+            while (said := self._udp.recvfrom(65536))[0]:
                 self.asked += 1
                 if self._code is not None:
-                    self._udp.sendto(krb_error(self._code), asker)
-                continue
-            return
+                    self._udp.sendto(krb_error(self._code), said[1])
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
             self._udp.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5.0)
         self._udp.close()
 
 

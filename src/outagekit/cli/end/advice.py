@@ -45,11 +45,12 @@ ADVICE: Final[dict[FailureKind, str]] = {
 
 _ON_WINDOWS: Final[dict[FailureKind, str]] = {
     FailureKind.REFUSED: "the machine answers, WinRM does not: is it on (`winrm quickconfig`)?"
-    " Unless https was set up, it listens with http on port 5985: `scheme: http`",
+    " Unless https was set up, on port 5986, it listens with http only, on port 5985:"
+    " `scheme: http`, or --host user@address:5985",
     FailureKind.CONNECT_TIMEOUT: "nothing answers: is the machine on, is the VPN up? On a network"
     " it takes for Public, and on other subnets, Windows lets nobody in to WinRM by default",
     FailureKind.HANDSHAKE: "something answers, but not as WinRM with TLS should: is the address"
-    " right, or is it http on port 5985 (`scheme: http`)?",
+    " right, or is it http on port 5985 (`scheme: http`, or --host user@address:5985)?",
     FailureKind.TLS: "the certificate was not accepted: compare it with the machine's own, then"
     " trust it; or name the client's authorities (`winrm: {ca: FILE}`)",
     FailureKind.AUTH: "look at the account: DOMAIN\\user, user@domain, or .\\user for one of the"

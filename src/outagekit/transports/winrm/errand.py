@@ -62,7 +62,7 @@ class Errand(Generic[T]):
                 detail = f"the connection was given up while {self._what} was waited for"
                 raise WireError.of(Fault.LOCAL, FailureKind.LOST, detail, unsent=True)
             if why == "late" or time.monotonic() >= until_s:
-                detail = f"{self._what} did not come within {timeout_s:g} s"
+                detail = f"{self._what} did not come within {timeout_s:g} s: does it answer?"
                 raise WireError.of(Fault.LOCAL, FailureKind.TIMEOUT, detail, unsent=True)
         fault = self._fault
         if isinstance(fault, WireError):

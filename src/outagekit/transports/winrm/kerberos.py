@@ -23,7 +23,7 @@ from outagekit.transports.winrm.errand import Ended, Errand, not_ended
 from outagekit.transports.winrm.faults import Fault, WireError
 from outagekit.transports.winrm.kerberos_faults import no_service, unusable
 from outagekit.transports.winrm.login import Login
-from outagekit.transports.winrm.tickets import TICKETS, principal_of
+from outagekit.transports.winrm.tickets import TICKETS, WHAT, principal_of
 
 _VENDORED: Final = "winrm.vendor.requests_kerberos"
 _LOG: Final = logging.getLogger(_VENDORED)
@@ -79,7 +79,7 @@ def _kind_of(vendored: Any, login: Login, timeout_s: float, ended: Ended) -> Any
                 return super(_Kerberos, self).generate_request_header(response, host, **kwargs)
 
             try:
-                return Errand(ask, "a Kerberos ticket").result(timeout_s, ended)
+                return Errand(ask, WHAT).result(timeout_s, ended)
             except vendored.KerberosExchangeError as fault:
                 raise no_service(str(fault), login, f"HTTP/{host}") from fault
 

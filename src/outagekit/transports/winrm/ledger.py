@@ -35,14 +35,22 @@ class Ledger:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._path: Path | None = None
         self._guard = threading.Lock()
         self._shells: dict[str, _Shell] = {}
-        lines = _lines(path)
-        self._torn = bool(lines and lines[-1])
+        self._torn = False
         """The last line has no end: the next one must not be joined to it."""
-        for line in lines:
-            self._read(line)
+        if path is not None:
+            self.keep(path)
+
+    def keep(self, path: Path) -> None:
+        """Write notes to a file from now on, and know what its earlier lives left."""
+        lines = _lines(path)
+        with self._guard:
+            self._path = path
+            self._torn = bool(lines[-1])
+            for line in lines:
+                self._read(line)
 
     def hold(self, endpoint: str, shell: str, *, boot: str = "") -> None:
         """Note a shell that was made; `boot` says on which boot of its machine, if that is known.
@@ -107,14 +115,12 @@ class Ledger:
         self._torn = False
 
 
-def _lines(path: Path | None) -> list[bytes]:
-    if path is None:
-        return []
+def _lines(path: Path) -> list[bytes]:
     try:
         with path.open("rb") as file:
             return file.read(_MOST_BYTES).split(b"\n")
     except FileNotFoundError:
-        return []
+        return [b""]
     except OSError as fault:
         raise _unusable(path, fault) from fault
 

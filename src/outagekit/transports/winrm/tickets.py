@@ -29,7 +29,8 @@ _FRESH_S: Final = 300.0
 _RESTS_S: Final = 15.0
 """How long a KDC that gave none is left alone: accounts are locked by asking again."""
 
-_WHAT: Final = "a Kerberos ticket"
+WHAT: Final = "a ticket of the domain controller (KDC)"
+"""What is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Tickets:
 
     def _begun(self, before: _Kept | None, login: Login, timeout_s: float) -> _Kept:
         file = before.file if before is not None else self._place() / str(next(self._numbers))
-        return _Kept(file, Errand(lambda: self._fetch(file, login, timeout_s), _WHAT))
+        return _Kept(file, Errand(lambda: self._fetch(file, login, timeout_s), WHAT))
 
     def _place(self) -> Path:
         if self._folder is None:
@@ -106,8 +107,7 @@ class Tickets:
             if not code:
                 fresh.replace(file)
         except subprocess.TimeoutExpired:
-            detail = f"kinit got no Kerberos tickets within {timeout_s:g} s: does a domain"
-            detail += " controller (KDC) answer?"
+            detail = f"{WHAT} did not come within {timeout_s:g} s: does it answer?"
             raise unusable(detail, FailureKind.TIMEOUT) from None
         except OSError as fault:
             detail = f"kinit cannot be run: {fault.strerror or 'an error of the system'}"

@@ -65,7 +65,6 @@ from outagekit.transports.winrm.entering import Entrance
 from outagekit.transports.winrm.faults import Fault, WireError
 from outagekit.transports.winrm.feeding import Feed
 from outagekit.transports.winrm.files import fetch_file, put_file
-from outagekit.transports.winrm.ledger import Ledger
 from outagekit.transports.winrm.running import follow, new_nonce
 from outagekit.transports.winrm.shells import Prove, Shell
 from outagekit.transports.winrm.wire import Wire
@@ -86,7 +85,7 @@ class WinrmTransport:
         self._target = target
         self._access = access
         self._connecting_s = access.connecting_s(target)
-        self._ledger = access.ledger if access.ledger is not None else Ledger()
+        self._ledger = access.ledger
         self._entrance = Entrance(target, access)
         self._wire: Wire | None = None
         self._shell: Shell | None = None

@@ -137,15 +137,25 @@ class Stand:
     said: list[str] = field(default_factory=list)
     """What anybody was told, and every exception that was met on the way."""
     secret: str = PASSWORD
+    others: list[Stand] = field(default_factory=list)
     orphans: int = 0
     """Shells whose id was lost with the answer: nobody can know them."""
 
     answer = Answer
+    new_program = Steps
     limits = LIMITS
     deadlines = DEADLINES
     user = USER
     password = PASSWORD
     wrong = WRONG
+
+    def another(self, *, orphans: int = 0) -> Stand:
+        """Return a stand of its own, beside this one, which hears what is said there."""
+        folder = self.folder / f"stand{len(self.others)}"
+        folder.mkdir()
+        made = Stand(folder, self.tls, self.ca, said=self.said, orphans=orphans)
+        self.others.append(made)
+        return made
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder / "shells.jsonl")
@@ -262,6 +272,8 @@ class Stand:
             transport.close()
         for server in self.servers:
             server.close()
+        for other in self.others:
+            other.close()
 
 
 @pytest.fixture(scope="session")
@@ -305,7 +317,8 @@ def stand(
     try:
         yield made
         made.settle()
-        lines = [asked.line for server in made.servers for asked in server.server.program.asked]
+        servers = [server for each in (made, *made.others) for server in each.servers]
+        lines = [asked.line for each in servers for asked in each.server.program.asked]
         held = [record.getMessage() for record in caplog.records]
         texts = (*made.said, *held, *started, *lines, *os.environ.values(), repr(made.transports))
         everything = "\n".join(texts).encode("utf-8", "surrogateescape")

@@ -204,9 +204,7 @@ def _plain(target: Target, by_site: Jump | None) -> Route:
 def _to_winrm(target: Target, jump: Route | None) -> Route:
     """Return the way to a Windows endpoint; its site's jump host wins over its client's proxy."""
     place = place_of(target.endpoint)
-    end = Server(
-        place.address, place.port, known_as=place.address, credential=target.credential
-    )
+    end = Server(place.address, place.port, known_as=place.address, credential=target.credential)
     if jump is not None:
         return Route(end, (*jump.hops, jump.end), jump.command, scheme=place.scheme)
     named = target.winrm.proxy
