@@ -8,7 +8,7 @@ $bad = @()
 if (Test-Path -LiteralPath $folder) {
     $bad = @(Get-ChildItem -LiteralPath $folder -Filter 'C-00000291*.sys' -Force |
             Where-Object {
-                -not $_.PSIsContainer -and
+                -not $_.PSIsContainer -and $_.Name -like 'C-00000291*.sys' -and
                 $_.LastWriteTimeUtc -ge $OK.bad_from -and $_.LastWriteTimeUtc -lt $OK.good_from
             })
 }

@@ -11,7 +11,8 @@ $good = 0
 $newest = ''
 if (Test-Path -LiteralPath $folder) {
     $files = @(Get-ChildItem -LiteralPath $folder -Filter 'C-00000291*.sys' -Force |
-            Where-Object { -not $_.PSIsContainer } | Sort-Object LastWriteTimeUtc)
+            Where-Object { -not $_.PSIsContainer -and $_.Name -like 'C-00000291*.sys' } |
+            Sort-Object LastWriteTimeUtc)
     foreach ($file in $files) {
         $written = $file.LastWriteTimeUtc
         if ($written -ge $OK.good_from) { $good++ }
@@ -20,7 +21,7 @@ if (Test-Path -LiteralPath $folder) {
     }
 }
 $sensor = ''
-$service = Get-Service | Where-Object { $_.Name -eq 'CSFalconService' }
+$service = Get-Service -Name 'CSFalconService' -ErrorAction SilentlyContinue
 if ($service) { $sensor = [string]$service.Status }
 $impacted = 'false'
 if ($bad -gt 0 -and $good -eq 0) { $impacted = 'true' }

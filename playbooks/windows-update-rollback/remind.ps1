@@ -4,5 +4,5 @@ $key = 'HKLM:\SOFTWARE\Microsoft\WindowsUpdate\UX\Settings'
 if (Test-Path -LiteralPath $key) { $until = [string](Get-ItemProperty -LiteralPath $key).PauseQualityUpdatesEndTime }
 $name = 'the update'
 if ($OK.kb) { $name = $OK.kb }
-"quality updates are held until $until; until then the security fixes of $name are missing"
-'decline it in WSUS, RMM or Intune as well: a hold on the machine is undone by a policy'
+if ($until) { "updates are held until $until; until then the security fixes of $name are missing: an exposure the client should know of" }
+'decline it in WSUS, RMM or Intune as well: a policy overrules a hold on the machine'

@@ -5,7 +5,8 @@ $gone = $true
 foreach ($line in $lines) {
     $cells = @($line.Split('|') | ForEach-Object { $_.Trim() })
     if ($cells.Count -ge 2 -and $cells[0] -eq $OK.package) {
-        $gone = $cells[1] -eq 'Uninstall Pending' -or $cells[1] -eq 'Superseded'
+        # What is only staged, or superseded, does not run.
+        $gone = @('Uninstall Pending', 'Superseded', 'Staged', 'Removed', 'Not Present') -contains $cells[1]
     }
 }
 $gone

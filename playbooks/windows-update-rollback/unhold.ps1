@@ -1,11 +1,17 @@
-# Puts back what was set before the hold.
+# Puts back what was set before this run's hold.
 $key = 'HKLM:\SOFTWARE\Microsoft\WindowsUpdate\UX\Settings'
-foreach ($name in 'PauseQualityUpdatesStartTime', 'PauseQualityUpdatesEndTime', 'PauseUpdatesExpiryTime') {
-    $kept = "OutagekitBefore$name"
-    $before = (Get-ItemProperty -LiteralPath $key).$kept
-    if (-not $before) { continue }
-    if ($before -eq '-') { Remove-ItemProperty -LiteralPath $key -Name $name -ErrorAction SilentlyContinue }
-    else { Set-ItemProperty -LiteralPath $key -Name $name -Value $before }
-    Remove-ItemProperty -LiteralPath $key -Name $kept
+$kept = "HKLM:\SOFTWARE\outagekit\$($OK.run)"
+if (-not (Test-Path -LiteralPath $kept)) { throw "nothing is kept of what was set before: $kept" }
+$before = Get-ItemProperty -LiteralPath $kept
+$names = @(
+    'PauseQualityUpdatesStartTime', 'PauseFeatureUpdatesStartTime', 'PauseUpdatesStartTime',
+    'PauseQualityUpdatesEndTime', 'PauseFeatureUpdatesEndTime', 'PauseUpdatesExpiryTime'
+)
+foreach ($name in $names) {
+    $value = [string]$before.$name
+    if (-not $value) { continue }
+    if ($value -eq '-') { Remove-ItemProperty -LiteralPath $key -Name $name -ErrorAction SilentlyContinue }
+    else { Set-ItemProperty -LiteralPath $key -Name $name -Value $value }
 }
-'quality updates come as they did before'
+Remove-Item -LiteralPath $kept
+'updates come as they did before'

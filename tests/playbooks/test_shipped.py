@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from outagekit.cli.drilled import lab_access
 from outagekit.events import EndState, RunClosed, StepFinished
 from outagekit.lab.drill import Tempo, drill_plan, rehearsed, score_of
 from outagekit.lab.fleet import Fleet
@@ -19,13 +20,11 @@ from outagekit.log.reader import read_records
 from outagekit.log.verify import verify
 from outagekit.plan.build import Mode, build_plan
 from outagekit.playbook.load import inspect, load_playbook
-from outagekit.playbook.model import Code, RunScript
+from outagekit.playbook.model import Code, Reboot, RunScript
 from outagekit.run.conduct import Setting, conduct, conduct_on
 from outagekit.run.executing import reboot
-from outagekit.transports.access import Access
 from outagekit.transports.open import transport_for
 from outagekit.transports.posix.render import render
-from outagekit.transports.trust.store import TrustStore
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 NAMES = sorted(path.parent.name for path in PLAYBOOKS.glob("*/playbook.yaml"))
@@ -33,6 +32,7 @@ SCRIPTS = sorted(PLAYBOOKS.glob("*/*.sh"))
 PARAMS = {
     "bad-update-rollback": {"service": "nginx"},
     "disk-full": {"package_cache": True},
+    "windows-update-rollback": {"bad_build": "26100.7623"},
 }
 TEMPO = Tempo(timeout_s=0.6, speed=3600.0)
 HASTE = Pace(speed=3600.0, slow_s=0.02, swing=0.25)
@@ -67,6 +67,18 @@ def test_every_script_beside_a_playbook_belongs_to_it(name):
     used = {code.file for step in book(name).steps for code in scripts_of(step)}
     folder = PLAYBOOKS / name
     assert used - {""} == {path.name for path in folder.iterdir()} - {"playbook.yaml"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restart_is_proven_by_more_than_that_the_machine_is_back(name):
+    steps = book(name).steps
+    if any(step.changes and not isinstance(step.action, Reboot) for step in steps):
+        assert all(step.verify for step in steps if isinstance(step.action, Reboot))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "windows" in book(name).targets])
+def test_nobody_who_holds_others_up_goes_first(name):
+    assert "not (tag:domain-controller or tag:hypervisor)" in book(name).rollout.first
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "linux" in book(name).targets])
@@ -120,10 +132,7 @@ class Over:
     """A rehearsal that is over, or a run over the fleet of one."""
 
     def __init__(self, fleet, state_dir, *, dry_run=False):
-        def refuse(*_):
-            raise AssertionError("a drill resolves no secret")
-
-        access = Access(trust=TrustStore(fleet.trust_folder), resolve_secret=refuse)
+        access = lab_access(fleet)  # it resolves no secret but the drill's own
         setting = Setting(lambda target: transport_for(target, access))
         self.plan = _dry_plan(fleet) if dry_run else drill_plan(fleet)
         self.ran = rehearse(

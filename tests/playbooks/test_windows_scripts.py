@@ -101,3 +101,62 @@ def test_what_only_reads_changes_nothing(path):
 @every(SCRIPTS)
 def test_no_script_installs_or_removes_an_update_without_dism(path):
     assert "wusa" not in path.read_text().casefold()
+
+
+@every(SCRIPTS)
+def test_a_time_is_written_in_the_same_way_whatever_the_machine_speaks(path):
+    # In Finland the hours would stand before a dot, and in Thailand it is the year 2569.
+    written = re.findall(r"\.ToString\((?:[^()]|\([^()]*\))+\)", path.read_text())
+    assert [call for call in written if "invariant" not in call.casefold()] == []
+
+
+@every(SCRIPTS)
+def test_no_script_asks_for_all_services(path):
+    # Windows has some that cannot be queried: an error, which would end the script.
+    assert not re.search(r"Get-Service\b(?! -Name)", path.read_text())
+
+
+@every(SCRIPTS)
+def test_a_log_that_cannot_be_read_is_not_a_log_without_events(path):
+    for line in path.read_text().splitlines():
+        if "Get-WinEvent" in line:
+            assert "SilentlyContinue" not in line
+            assert "NoMatchingEventsFound" in path.read_text()
+
+
+@every(SCRIPTS)
+def test_what_a_pattern_finds_by_its_short_name_is_not_taken_for_it(path):
+    text = path.read_text()
+    for pattern in re.findall(r"-Filter '([^']*\*[^']*)'", text):
+        assert f"$_.Name -like '{pattern}'" in text
+
+
+@every(SCRIPTS)
+def test_every_reason_stands_in_the_one_line_that_is_shown(path):
+    # Of what a failed script says on stderr a table shows the last line.
+    assert not re.search(r"foreach[^\n]*Error\.WriteLine", path.read_text())
+
+
+@every(SCRIPTS)
+def test_what_is_kept_for_undo_is_kept_apart_for_each_run(path):
+    text = path.read_text()
+    for line in text.splitlines():
+        if re.match(r"\$kept = ", line):
+            assert "$OK.run" in line
+
+
+@every(SCRIPTS)
+def test_a_folder_that_anybody_may_have_made_is_looked_at_before_it_is_used(path):
+    text = path.read_text()
+    if "CommonApplicationData" in text and any(step.changes for step, _ in uses(path)):
+        owner = text.index("GetAccessControl")
+        assert owner < min(text.find(word) % len(text) for word in ("Write-Through \"", "Copy("))
+    assert "$env:ProgramData" not in text
+
+
+@every(SCRIPTS)
+def test_a_copy_is_on_the_disk_before_its_original_goes(path):
+    text = path.read_text()
+    if "Remove-Item -LiteralPath $file" in text:
+        assert "[IO.FileOptions]::WriteThrough" in text
+        assert text.index("is not whole") < text.index("Remove-Item -LiteralPath $file")

@@ -67,7 +67,7 @@ def hand_lines(state: State, *, zone: tzinfo | None = None) -> Iterator[Text]:
         return
     yield Text()
     never = count(len(found), "endpoint")
-    yield Text(f"By hand: {never} out of reach; the whole list is in {FILE}", "bold")
+    yield Text(f"By hand: {never} out of reach; the whole list is {FILE}, beside the log", "bold")
     rungs = _by_rung(found)
     for rung, those in list(rungs.items())[:_MAX_RUNGS]:
         yield from _rung_lines(rung, those, zone)

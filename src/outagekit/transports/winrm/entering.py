@@ -22,7 +22,7 @@ from outagekit.transports.logins import SharedPassword, Turn, Verdict
 from outagekit.transports.protocol import Failure, Target
 from outagekit.transports.trust.store import filed_under
 from outagekit.transports.watchdog import WATCHDOG
-from outagekit.transports.winrm.faults import Fault, WireError
+from outagekit.transports.winrm.faults import Fault, WireError, with_hint
 from outagekit.transports.winrm.login import Login, login_fault, login_of
 from outagekit.transports.winrm.place import Place, place_of
 from outagekit.transports.winrm.tls import Believed
@@ -74,7 +74,7 @@ class Entrance:
         self.leave()
         made = access.winrm_socket(self._target, stop, access.deadlines.connect_s)
         if isinstance(made, Failure):
-            return made
+            return with_hint(made, self.place.address)
         self._made = made
         login = login_of(endpoint.client, credential, self._reveal)
         if isinstance(login, Failure):

@@ -1,0 +1,3 @@
+# Changes nothing: ends the endpoint's run, with every reason.
+[Console]::Error.WriteLine("not now: $($OK.reasons)")
+exit 3
