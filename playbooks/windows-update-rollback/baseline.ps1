@@ -1,7 +1,8 @@
 # Reads only. Which of the services that matter run right before the change.
 $running = @()
 foreach ($name in @($OK.services)) {
-    $service = Get-Service -Name $name -ErrorAction SilentlyContinue
-    if ($service -and $service.Status -eq 'Running') { $running += '"' + $service.Name + '"' }
+    foreach ($service in @(Get-Service -Name $name -ErrorAction SilentlyContinue)) {
+        if ($service -and $service.Status -eq 'Running') { $running += '"' + $service.Name + '"' }
+    }
 }
 '{"running": [' + [string]::Join(', ', $running) + ']}'

@@ -5,4 +5,4 @@ if (Test-Path -LiteralPath $key) { $until = [string](Get-ItemProperty -LiteralPa
 $name = 'the update'
 if ($OK.kb) { $name = $OK.kb }
 if ($until) { "updates are held until $until; until then the security fixes of $name are missing: an exposure the client should know of" }
-'decline it in WSUS, RMM or Intune as well: a policy overrules a hold on the machine'
+'decline it in WSUS, RMM or Intune as well: a policy overrules a hold on the machine, and a server may not heed it'

@@ -125,6 +125,13 @@ def test_playbooks_show_prints_every_line_it_would_run(call, empty):
     assert "apt-get" in shown.out
 
 
+def test_playbooks_show_writes_defaults_as_a_person_would(call, empty):
+    shown = call("playbooks", "show", "windows-update-rollback").out
+    assert "NTDS, DNS, " in shown
+    assert " false " in shown
+    assert "['" not in shown.partition("detect")[0]
+
+
 def test_shipped_playbooks_pass_check_without_a_warning(call, empty):
     listed = call("playbooks", "list", "--json").document
     paths = [book["path"] for book in listed if book["origin"] == "shipped"]

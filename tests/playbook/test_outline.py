@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outagekit.playbook.model import Approve, Manual, Reboot
+from outagekit.playbook.model import Approve, Code, Manual, Reboot, Script, WaitScript
 from outagekit.playbook.outline import outline
 from outagekit.testing.builders import plan_of, step
 
@@ -22,3 +22,9 @@ def test_what_people_are_asked_and_a_restart_stand_there_like_every_script():
     assert "    reboot, back within 15 min" in lines
     at = lines.index("    manual:")
     assert lines[at + 1] == "      | Ring them."
+
+
+def test_what_is_asked_again_and_again_is_not_shown_as_run_once():
+    again = WaitScript(Script((Code("sh", "true"),)), every_s=30)
+    lines = outline(plan_of((step("settled", action=again, risk="read"),)).playbook).splitlines()
+    assert "    wait until true (sh):" in lines

@@ -150,7 +150,7 @@ def test_a_folder_that_anybody_may_have_made_is_looked_at_before_it_is_used(path
     text = path.read_text()
     if "CommonApplicationData" in text and any(step.changes for step, _ in uses(path)):
         owner = text.index("GetAccessControl")
-        assert owner < min(text.find(word) % len(text) for word in ("Write-Through \"", "Copy("))
+        assert owner < min(text.find(word) % len(text) for word in ('Write-Through "', "Copy("))
     assert "$env:ProgramData" not in text
 
 

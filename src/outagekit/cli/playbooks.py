@@ -99,11 +99,18 @@ def show_playbook(screen: Screen, book: Playbook) -> None:
     screen.print(f"targets: {book.targets or 'say with --limit'}")
     if book.params:
         rows = [
-            (name, p.type, "required" if p.required else str(p.default), p.help)
+            (name, p.type, "required" if p.required else _written(p.default), p.help)
             for name, p in book.params.items()
         ]
         screen.table(("parameter", "type", "default", "help"), rows)
     screen.print(outline(book))
+
+
+def _written(value: object) -> str:
+    """Return a parameter's value as a person would write it."""
+    if isinstance(value, list):
+        return ", ".join(map(_written, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _document(book: Playbook) -> dict[str, object]:

@@ -45,8 +45,10 @@ def _step(step: Step) -> Iterator[str]:
 
 def _action(step: Step) -> Iterator[str]:
     match step.action:
-        case RunScript(script=script) | WaitScript(script=script):
+        case RunScript(script=script):
             yield from _script("script", script)
+        case WaitScript(script=script):
+            yield from _script("wait until true", script)
         case WaitTcp(port=port):
             yield f"{_MARGIN}wait until TCP port {port} accepts"
         case WaitHttp(scheme=scheme, port=port, path=path, status=status):

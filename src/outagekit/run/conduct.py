@@ -21,7 +21,8 @@ from outagekit.run.surroundings import Ending, Surroundings
 from outagekit.run.wishes import AnyWish
 from outagekit.transports.protocol import Ways
 
-_CLOSE_S = 1.0
+_CLOSE_S = 3.0
+"""Mostly for good-byes: each kept connection may have to delete its shell on the endpoint."""
 
 
 class Voice(Protocol):

@@ -365,6 +365,18 @@ def test_idle_connections_beyond_the_limit_are_closed_oldest_first(tmp_path):
     until(lambda: [t.closed for t in bench.transports] == [True, False, False])
 
 
+def test_of_two_connections_to_one_endpoint_only_one_is_kept_and_the_other_is_closed(tmp_path):
+    both = threading.Barrier(2)
+    bench = Bench(tmp_path, lambda step, part: (both.wait(5.0) and None) or said())
+    bench.lanes.submit(order_of(step("one"), number=1))
+    bench.lanes.submit(order_of(step("tidies"), number=2))
+    bench.until_finished(2)
+    assert len(bench.transports) == 2
+    until(lambda: sorted(t.closed for t in bench.transports) == [False, True])
+    bench.lanes.close(1.0)
+    assert all(t.closed for t in bench.transports)
+
+
 def test_no_more_connections_are_opened_at_once_than_allowed(tmp_path):
     opening, most, guard = [], [], threading.Lock()
 
@@ -635,6 +647,33 @@ def test_after_closing_no_lane_and_no_connection_is_left(tmp_path):
     bench.lanes.close(1.0)
     until(lambda: set(threading.enumerate()) <= before)
     assert all(transport.closed for transport in bench.transports)
+
+
+class Polite(ScriptedTransport):
+    """A connection that says good-bye to its endpoint, which takes its time."""
+
+    def close(self):
+        time.sleep(0.05)
+        super().close()
+
+
+def test_closing_gives_every_kept_connection_the_time_to_say_good_bye(tmp_path):
+    lines = [Polite(lambda step, part: said()) for _ in range(60)]
+    bench = lanes_over(tmp_path, *lines, lanes=8)
+    for endpoint in endpoints(60):
+        bench.lanes.submit(order_of(step("one"), on=[endpoint]))
+    bench.until_finished(60)
+    bench.lanes.close(1.0)
+    assert [line.closed for line in lines] == [True] * 60
+
+
+def test_closing_waits_for_a_connection_that_was_given_up_just_before(tmp_path):
+    late = Failure(FailureKind.TIMEOUT, "the command did not end", sent=True)
+    line = Polite(lambda step, part: late)
+    bench = lanes_over(tmp_path, line)
+    bench.run(order_of(step("one")))
+    bench.lanes.close(1.0)
+    assert line.closed
 
 
 def test_closing_does_not_wait_for_lanes_that_hang(tmp_path):

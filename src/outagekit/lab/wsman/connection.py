@@ -101,6 +101,8 @@ class WsmanConnection:
         tls = self._service.tls
         self._socket.settimeout(_HANDSHAKE_S)
         if tls is not None:
+            # Of a connection that was reset by now, TLS would leave an open socket nobody has.
+            self._socket.getpeername()
             secured = tls.context.wrap_socket(
                 self._socket, server_side=True, do_handshake_on_connect=False
             )

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from outagekit.transports.protocol import Deadlines, Failure, Opened, Transport
 
 _TIDY_S: Final = 30.0
 """What removing a folder may take."""
+_MOST_CLOSERS: Final = 128
 
 
 @dataclass(slots=True, eq=False)
@@ -159,23 +160,42 @@ def time_for(order: Order, limits: Deadlines) -> float:
     return parts * (order.timeout_s + limits.accept_s + become_s) + away_s
 
 
-def close_aside(transports: Sequence[Transport]) -> threading.Thread:
-    """Close connections in a thread of their own: one that will not close holds nobody up."""
-    closer = threading.Thread(
-        target=_close_all, args=(transports,), daemon=True, name="outagekit-close"
-    )
-    closer.start()
-    return closer
+class Closing:
+    """Closes connections in threads of their own: one that will not close holds nobody up."""
 
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
 
-def drop_line(job: Job) -> None:
-    """Take a job's connection away from it; it is of no use any more."""
-    dead, job.transport = job.transport, None
-    if dead is not None:
-        close_aside([dead])
+    def aside(self, *transports: Transport) -> None:
+        """Close connections, many at a time: each may have to say good-bye to its endpoint."""
+        waiting = deque(transports)
+        with self._changed:
+            self._under_way += len(waiting)
+        for _ in range(min(len(waiting), _MOST_CLOSERS)):
+            threading.Thread(
+                target=self._close_all, args=(waiting,), daemon=True, name="outagekit-close"
+            ).start()
 
+    def line_of(self, job: Job) -> None:
+        """Take a job's connection away from it; it is of no use any more."""
+        dead, job.transport = job.transport, None
+        if dead is not None:
+            self.aside(dead)
 
-def _close_all(transports: Sequence[Transport]) -> None:
-    for transport in transports:
-        with suppress(Exception):  # it is of no use any more, whatever it says
-            transport.close()
+    def wait(self, timeout_s: float) -> None:
+        """Return when nothing is being closed, or when time is up."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way, max(0.0, timeout_s))
+
+    def _close_all(self, waiting: deque[Transport]) -> None:
+        while True:
+            try:
+                transport = waiting.popleft()
+            except IndexError:
+                return
+            with suppress(Exception):  # it is of no use any more, whatever it says
+                transport.close()
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()

@@ -25,10 +25,9 @@ from outagekit.evidence import EvidenceStore
 from outagekit.run.executing.detached import tidy
 from outagekit.run.executing.execute import Bench, execute
 from outagekit.run.executing.jobs import (
+    Closing,
     Job,
     Places,
-    close_aside,
-    drop_line,
     ended,
     first_contact,
     keep_bug,
@@ -52,6 +51,7 @@ _FRESH_S = 5.0
 """How long an endpoint that answered goes first."""
 _MOST_REMEMBERED = 4096
 _LOOK_S = 1.0
+_LANES_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Lanes:
         self._orders: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._prober = Prober(self._answers, ways=ways)
+        self._prober, self._closing = Prober(self._answers, ways=ways), Closing()
         self._places = Places(self._limits.connecting, self._kept_places)
         self._changed = threading.Condition()
         self._jobs: dict[AttemptId, Job] = {}
@@ -148,7 +148,7 @@ class Lanes:
             self._fresh.pop(target.endpoint.id, None)
         if dead is not None:
             # It may have been restarted behind a connection that does not know it yet.
-            close_aside([dead])
+            self._closing.aside(dead)
         self._prober.watch(target, after_s)
 
     def unwatch(self, endpoint: EndpointId) -> None:
@@ -167,7 +167,7 @@ class Lanes:
     def close(self, grace_s: float) -> None:
         """End what runs and close what is kept, without waiting for lanes that hang.
 
-        What runs is asked to end, and after half of the time cut off.
+        What runs is asked to end, then cut off, within a second; the rest is for connections.
         """
         deadline_s = time.monotonic() + grace_s
         self._prober.close()
@@ -180,12 +180,13 @@ class Lanes:
             self._ask(job)
         for _ in range(threads):
             self._orders.put((2, next(self._numbers), None))
-        closer = close_aside(kept)
-        self._await_no_job(grace_s / 2)
+        self._closing.aside(*kept)
+        half_s = min(grace_s, _LANES_S) / 2
+        self._await_no_job(half_s)
         for job in jobs:
             self._cut(job)
-        self._await_no_job(deadline_s - time.monotonic())
-        closer.join(max(0.0, deadline_s - time.monotonic()))
+        self._await_no_job(half_s)
+        self._closing.wait(deadline_s - time.monotonic())
 
     def _await_no_job(self, timeout_s: float) -> None:
         with self._changed:
@@ -229,10 +230,9 @@ class Lanes:
         """Execute a job and answer it; return False if the lane was given up meanwhile."""
         finished = self._finished(job)
         spare = self._keep(job)
-        wanted = self._answer(job, finished)
         if spare is not None:
-            close_aside([spare])
-        return wanted
+            self._closing.aside(spare)
+        return self._answer(job, finished)
 
     def _answer(self, job: Job, finished: Finished) -> bool:
         """Report the end of a job; return False if that was done before."""
@@ -269,12 +269,12 @@ class Lanes:
         with self._changed:
             job.transport = self._idle.pop(job.order.target.endpoint.id, None)
         if job.transport is not None and not job.transport.alive:
-            drop_line(job)
+            self._closing.line_of(job)
         kept = job.transport is not None
         finished = self._tried(job)
         if kept and took_nothing(finished) and not job.cancelled.is_set():
             # The line died unseen while nobody used it: that says nothing about the endpoint.
-            drop_line(job)
+            self._closing.line_of(job)
             finished = self._tried(job)
         # Of a line that went silent nobody knows whether it is still one.
         job.broken |= finished.failure is FailureKind.TIMEOUT
@@ -337,16 +337,18 @@ class Lanes:
     def _keep(self, job: Job) -> Transport | None:
         """Put the connection aside for the endpoint's next step; return one that is to be closed.
 
-        That is the longest idle one, or this one if it is of no use any more.
+        That is another one to the same endpoint, the longest idle one, or this one if it is of no
+        use any more.
         """
         transport = job.transport
         if transport is None or job.broken or job.cancelled.is_set() or not transport.alive:
             return transport
         with self._changed:
+            spare = self._idle.pop(job.order.target.endpoint.id, None)
             self._idle[job.order.target.endpoint.id] = transport
             if len(self._idle) > self._limits.idle:
-                return self._idle.popitem(last=False)[1]
-        return None
+                spare = self._idle.popitem(last=False)[1]
+        return spare
 
     def _oversee(self) -> float:
         """Take what does not end one rung further; return when to look again."""

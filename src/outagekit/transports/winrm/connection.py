@@ -205,6 +205,8 @@ class Connection:
         until_s = time.monotonic() + self._deadlines.handshake_s
         try:
             plain.settimeout(max(_LEAST_S, until_s - time.monotonic()))
+            # Of a connection that was reset by now, TLS would leave an open socket nobody has.
+            plain.getpeername()
             secured = context.wrap_socket(
                 plain, server_hostname=name, do_handshake_on_connect=False
             )

@@ -26,10 +26,8 @@ from outagekit.transports.winrm.login import Login
 from outagekit.transports.winrm.tickets import TICKETS, WHAT, principal_of
 
 _VENDORED: Final = "winrm.vendor.requests_kerberos"
-_LOG: Final = logging.getLogger(_VENDORED)
-_LOG.addHandler(logging.NullHandler())
-_LOG.propagate = False  # it writes the tokens of logins, and tracebacks of what we explain
-_LOG.setLevel(logging.CRITICAL)
+# It writes tokens of logins, and tracebacks of what is explained here.
+logging.getLogger(_VENDORED).setLevel(logging.CRITICAL)
 
 
 def handler(

@@ -134,6 +134,8 @@ def _handshaken(
     with contextlib.ExitStack() as stack:
         stack.callback(sock.close)
         sock.settimeout(0.0)
+        # Of a connection that was reset by now, TLS would leave an open socket nobody has.
+        sock.getpeername()
         tls = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         stack.callback(tls.close)
         selector = stack.enter_context(selectors.DefaultSelector())

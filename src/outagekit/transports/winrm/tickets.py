@@ -7,6 +7,7 @@ are removed at exit. What one login waits for, others with the same password wai
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import shutil
@@ -28,6 +29,7 @@ _FRESH_S: Final = 300.0
 """How long tickets are used: no domain gives any for less than ten minutes."""
 _RESTS_S: Final = 15.0
 """How long a KDC that gave none is left alone: accounts are locked by asking again."""
+_ENDS_S: Final = 1.0
 
 WHAT: Final = "a ticket of the domain controller (KDC)"
 """What is waited for."""
@@ -79,6 +81,8 @@ class Tickets:
         with self._guard:
             for process in tuple(self._running):
                 process.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_ENDS_S)  # it may be writing there
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
             self._folder, self._kept = None, {}

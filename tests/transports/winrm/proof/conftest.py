@@ -69,7 +69,7 @@ class Way:
     auth: str
     secure: bool = False
     pinned: bool = False
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
 
 WAYS = {
@@ -98,6 +98,8 @@ class Steps:
     boot: int = 7
     asked: list[Asked] = field(default_factory=list)
     up_since_s: float = field(default_factory=time.monotonic)
+    is_mute: bool = False
+    """PowerShell does not say how it came to its end: it was killed."""
 
     @property
     def boot_id(self) -> str:
@@ -117,6 +119,8 @@ class Steps:
         pass
 
     def trailer(self, asked: Asked, answer: Answer) -> str:
+        if self.is_mute:
+            return ""
         told = {"how": "end", "rc": answer.exit_code, "native": 0, "ps": "5.1.1", "mode": "Full"}
         return json.dumps({**told, "boot": "2026-11-22T07:01:02Z"})
 
@@ -193,9 +197,7 @@ class Stand:
         return self.secret
 
     def access(self, deadlines: Deadlines) -> Access:
-        return Access(
-            self.trust, self.resolve, deadlines, logins=self.logins, ledger=self.ledger
-        )
+        return Access(self.trust, self.resolve, deadlines, logins=self.logins, ledger=self.ledger)
 
     def target(self, server: LoneServer, way: Way, **facts: object) -> Target:
         facts = {"name": "pos-01", "address": LOOPBACK, "port": server.port, **facts}

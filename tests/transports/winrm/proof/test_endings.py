@@ -46,9 +46,7 @@ def rules_of(way: Way, **others: object) -> Rules:
 
 
 @pytest.mark.parametrize("framed", [True, False])
-def test_a_hang_ends_at_its_deadline(
-    stand: Stand, program: Steps, way: Way, framed: bool
-) -> None:
+def test_a_hang_ends_at_its_deadline(stand: Stand, program: Steps, way: Way, framed: bool) -> None:
     hang = Hang(stand, program)
     server = stand.server(program, way)
     transport = stand.opened(server, way)
@@ -87,6 +85,17 @@ def test_cancelling_ends_command_and_shell(
     transport.close()
     assert hang.stopped.wait(1.0)
     assert isinstance(stand.open(transport), Opened)
+
+
+@pytest.mark.parametrize("code", [0, 1, 5])
+def test_powershell_that_was_killed_is_unknown_whatever_its_code(
+    stand: Stand, program: Steps, way: Way, code: int
+) -> None:
+    program.is_mute = True
+    program.acts["fix"] = lambda asked, running: stand.answer(code, "True\r\n")
+    outcome = stand.run(stand.opened(stand.server(program, way), way), stand.powershell())
+    failed(outcome, FailureKind.LOST, sent=True)
+    assert program.ran() == 1
 
 
 @pytest.mark.parametrize("framed", [True, False])

@@ -44,7 +44,7 @@ drill:
     prove: {takes: 0.6s}
 """
 ENDPOINTS = 3
-LONGEST_S = 60
+LONGEST_S = 30
 
 
 class Windows:
@@ -61,10 +61,11 @@ class Windows:
         }
         assert password
         self.password = password.encode()
+        self.begun: list[subprocess.Popen[str]] = []
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         said = [sys.executable, "-m", "outagekit", *words, "--state-dir", str(self.state)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             said,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -72,6 +73,8 @@ class Windows:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.begun.append(process)
+        return process
 
     def end(self, *words: str) -> str:
         process = self.start(*words)
@@ -122,10 +125,15 @@ def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Windows
     book = tmp_path / "mend.yaml"
     book.write_text(BOOK)
     playbook = load_playbook(book, origin="workspace")
-    with Fleet.start(playbook, endpoints=ENDPOINTS, seed=3, folder=tmp_path / "lab") as fleet:
+    folder = tmp_path / "lab"
+    with Fleet.start(playbook, endpoints=ENDPOINTS, seed=3, folder=folder, faults={}) as fleet:
         made = Windows(fleet, services, tmp_path / "state")
         made.end("playbooks", "trust", str(book), "--yes")
         yield made
+        for process in made.begun:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 def until(found: Callable[[], object], process: subprocess.Popen[str]) -> None:

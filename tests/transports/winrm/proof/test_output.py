@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -34,9 +35,7 @@ def ended(outcome: Outcome, code: int = 0) -> Outcome:
     return outcome
 
 
-def test_output_arrives_in_pieces_before_the_end(
-    stand: Stand, program: Steps, way: Way
-) -> None:
+def test_output_arrives_in_pieces_before_the_end(stand: Stand, program: Steps, way: Way) -> None:
     heard = threading.Event()
 
     def ticks(asked: object, running: object) -> object:
@@ -107,7 +106,7 @@ def test_every_letter_goes_both_ways_wherever_it_is_cut(
     cuts = [0, data.index("ö".encode()) + 1, at + 1, at + 3, at + 6, len(data)]
 
     def in_pieces(asked: object, running: object) -> object:
-        for begin, end in zip(cuts, cuts[1:], strict=False):
+        for begin, end in itertools.pairwise(cuts):
             running.write(data[begin:end])
             running.wait(0.02)
         return stand.answer(stderr=LETTERS)

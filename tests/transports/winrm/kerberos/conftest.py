@@ -1,4 +1,4 @@
-"""A Kerberos realm on loopback, with a KDC of its own, for the tests of Kerberos logins."""
+"""A Kerberos realm on loopback with a KDC of its own, and the lab's service as a member of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,31 @@ import subprocess
 import sys
 import threading
 import time
+import types
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from outagekit.lab.answers import Answer
+from outagekit.lab.wsman.accounts import Account
+from outagekit.lab.wsman.alone import LoneServer
+from outagekit.transports.protocol import Deadlines
+from outagekit.transports.winrm.faults import WireError
+from outagekit.transports.winrm.login import Login
+from outagekit.transports.winrm.place import Place
+from outagekit.transports.winrm.tickets import TICKETS
+from outagekit.transports.winrm.tls import Believed
+from outagekit.transports.winrm.wire import Wire
+
 REALM = "OUTAGE.TEST"
 SERVICE = "HTTP/localhost"
 PASSWORDS = {"ops": "first-one-ø", "beta": "second-one", "locked": "third-one", "stale": "fourth"}
+FIRST, SECOND = PASSWORDS["ops"], PASSWORDS["beta"]
+PATIENT = Deadlines(resolve_s=2.0, connect_s=5.0, handshake_s=5.0, auth_s=10.0, accept_s=5.0)
+HASTY = replace(PATIENT, auth_s=0.4)
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
 
@@ -223,3 +239,128 @@ def imitate(kdc: Kdc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             return other
 
         yield made
+
+
+@pytest.fixture(autouse=True)
+def realm(kdc, tmp_path, monkeypatch):
+    """This process lives in the realm, and holds no ticket."""
+    for name in ("KRB5_CONFIG", "PATH"):
+        monkeypatch.setenv(name, kdc.environment[name])
+    monkeypatch.setenv("KRB5_KTNAME", str(kdc.folder / "keytab"))
+    monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tmp_path / 'own'}")
+    yield kdc
+    TICKETS.forget()
+
+
+class Echo:
+    """A program that answers with what it was asked, or given."""
+
+    boot_id = "1"
+
+    def run(self, asked, running):
+        return Answer(0, running.read().decode() if asked.line == "cat" else asked.line)
+
+    def answered(self, answer):
+        pass
+
+    def trailer(self, asked, answer):
+        return "{}"
+
+
+@pytest.fixture
+def lone(tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def made(program=None, **given):
+            folder = tmp_path / uuid.uuid4().hex
+            folder.mkdir()
+            account = Account("drill", "of-no-use-here")
+            return stack.enter_context(LoneServer(program or Echo(), folder, account, **given))
+
+        yield made
+
+
+@pytest.fixture
+def wire():
+    made = []
+
+    def make(server, login=None, *, address="localhost", deadlines=PATIENT, trust=None):
+        port = server if isinstance(server, int) else server.port
+        secure = not isinstance(server, int) and server.server.tls is not None
+        made.append(
+            Wire(
+                Place("https" if secure else "http", address, port),
+                login or log_in(),
+                connect=lambda limit_s: socket.create_connection(("127.0.0.1", port), limit_s),
+                trust=trust or Believed(words="acme/pos-01"),
+                deadlines=deadlines,
+                stop=threading.Event(),
+            )
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def log_in(user="ops", password=FIRST, client="acme", realm=REALM):
+    who = f"{user}@{realm}"
+    return Login(client=client, user=who, auth="kerberos", password=password, name="admin")
+
+
+def own_ticket(kdc, tmp_path, user="ops", password=FIRST):
+    """Have the person of this process hold a ticket; return its file."""
+    kdc.run("kinit", "-c", str(tmp_path / "own"), user, said=f"{password}\n")
+    return tmp_path / "own"
+
+
+def ran(one, line="echo", data=b"", *, keep=False):
+    """Run a command; return what it wrote."""
+    shell, command = one.create(), str(uuid.uuid4()).upper()
+    one.command(shell, command, line, timeout_s=5)
+    one.send(shell, command, data, end=True, timeout_s=5)
+    written, done = b"", False
+    while not done:
+        received = one.receive(shell, command, wait_s=2, timeout_s=5)
+        written, done = written + received.stdout, received.done
+    if not keep:
+        one.delete(shell, timeout_s=5)
+    return written
+
+
+def failed(call, *args):
+    """Return the error a call ends with, once it is sure that it tells no password."""
+    with pytest.raises(WireError) as caught:
+        call(*args)
+    fault: BaseException | None = caught.value
+    while fault is not None:
+        text = f"{fault!r} {fault} {fault.__dict__}"
+        assert not any(word in text for word in (FIRST, SECOND, "not-the-one"))
+        fault = fault.__cause__ or fault.__context__
+    assert caught.value.unsent
+    return caught.value
+
+
+def told(error):
+    return (error.fault, error.failure.kind)
+
+
+@pytest.fixture
+def kit(realm: Kdc, lone: Callable, wire: Callable) -> object:
+    """What tests need of this file, which no test can import."""
+    return types.SimpleNamespace(
+        REALM=REALM,
+        HASTY=HASTY,
+        PATIENT=PATIENT,
+        Echo=Echo,
+        kdc=realm,
+        lone=lone,
+        wire=wire,
+        log_in=log_in,
+        own_ticket=own_ticket,
+        ran=ran,
+        failed=failed,
+        told=told,
+    )
