@@ -28,6 +28,7 @@ picture: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/fleet.py
+	$(BIN)/python benchmarks/winrm_messages.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

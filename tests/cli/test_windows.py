@@ -73,3 +73,29 @@ def test_what_was_typed_for_another_system_names_the_flags_of_this_one(call):
     ran = call("exec", "--sh", "true", "--read", *WINDOWS)
     assert ran.code == 8
     assert "say it with --powershell or --cmd" in ran.err
+
+
+def test_check_on_a_name_of_several_clients_tells_all_their_endpoints(call, there, fleet):
+    first = next(iter(fleet.inventory.clients.values()))
+    name = next(iter(first.endpoints))
+    (there / "look.yaml").write_text(
+        "outagekit: 1\ntitle: Look\nsteps: [{powershell: Get-Date, risk: read}]\n"
+    )
+    ran = call("check", "look.yaml", "--on", name, "--state-dir", "state")
+    assert ran.code == 2
+    assert "--on names one endpoint, this names 3" in ran.err
+    assert f"{first.client}/{name}" in ran.err
+    assert "--all-clients" not in ran.err
+
+
+def test_check_on_a_simulated_endpoint_says_that_nothing_there_can_read_a_script(call, there):
+    (there / "look.yaml").write_text(
+        "outagekit: 1\ntitle: Look\nsteps: [{powershell: Get-Date, sh: null, risk: read}]\n".replace(
+            ", sh: null", ""
+        )
+    )
+    inventory = call("inventory", "list", "--limit", "os:windows", "--json").document
+    rows = inventory["endpoints"] if isinstance(inventory, dict) else inventory
+    ran = call("check", "look.yaml", "--on", rows[0]["id"], "--state-dir", "state")
+    assert ran.code == 3
+    assert "lab: simulated, nothing here can read a script" in ran.err

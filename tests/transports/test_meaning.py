@@ -55,3 +55,14 @@ def test_the_codes_of_installers_have_words_and_no_other_code_has() -> None:
     assert "restart has begun" in named_code(1641)
     assert "another installation" in named_code(1618)
     assert [named_code(code) for code in (None, 0, 1, -1, 3011)] == [""] * 5
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"), [("end", 0, None), ("exit", 0, None), ("exit", 1, False)]
+)
+def test_what_may_be_missing_is_not_taken_for_a_verdict(
+    how: Literal["end", "exit"], code: int, said: bool | None
+) -> None:
+    lost = Outcome(code, Captured("True\r\n"), told=Told(how), missing=True)
+    assert verdict(lost) is said
+    assert verdict(Outcome(code, Captured(""), missing=True)) is (False if code else None)

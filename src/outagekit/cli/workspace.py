@@ -100,6 +100,8 @@ def check(
 
 def _check_there(shown: Shown, stored: Stored, paths: list[Path], where: Where) -> None:
     """Have one endpoint parse a playbook, say what it found, and exit as that means."""
+    from dataclasses import replace
+
     from outagekit.cli.checked_there import check_there, document_of
     from outagekit.cli.prepare import choose_endpoints, open_desk, read_playbook
     from outagekit.errors import InvalidInput, UsageError
@@ -111,7 +113,9 @@ def _check_there(shown: Shown, stored: Stored, paths: list[Path], where: Where) 
     screen = shown.screen()
     desk = open_desk(screen, where, stored.state_dir)
     playbook = read_playbook(str(paths[0]), desk.places)
-    there = check_there(desk, playbook, choose_endpoints(desk, where))
+    # One endpoint is wanted: what several clients have is told as several, not as a breach of walls.
+    among = where if where.client else replace(where, all_clients=True)
+    there = check_there(desk, playbook, choose_endpoints(desk, among))
     if shown.json:
         screen.document(document_of(there))
     elif there.problems:

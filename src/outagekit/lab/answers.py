@@ -32,6 +32,12 @@ class Answer:
     """How PowerShell came to its end, where that does not follow from the exit code."""
 
 
+def not_run(step: str) -> Answer:
+    """Return what is said to a command of a step that no drill tells the answers of."""
+    what = "nothing here can read a script" if step == "-" else f"{step} was not run"
+    return Answer(stdout=f"lab: simulated, {what}\n")
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """A command that reached the machine."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from outagekit.errors import OutagekitError
 from outagekit.events import EndpointId, OperatingSystem, StepId
-from outagekit.lab.answers import UNUSABLE_DRILL, Answer, Ending, Received
+from outagekit.lab.answers import UNUSABLE_DRILL, Answer, Ending, Received, not_run
 from outagekit.lab.chance import unit
 from outagekit.lab.detached import DetachedScripts
 from outagekit.lab.facts import draw_state, worth
@@ -199,7 +199,7 @@ class Machine:
         if known is None:
             known, part = self._undone_by(name, part)
         if known is None:
-            return self._paced(Answer(stdout=f"lab: simulated, {name} was not run\n")), False
+            return self._paced(not_run(name)), False
         if part in _DETACHED or self._detached.has(detached):
             return self._told(part, script, detached), False
         inner = self.shell.started_in(script) if detached else script

@@ -16,6 +16,11 @@ _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _NOT_SET_UP: Final = frozenset({"uninitialized"})
 
 
+LOST_WORDS: Final = Failure(
+    FailureKind.LOST, "the endpoint's answer which machine it is was lost with the connection"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a machine tells about itself; empty where it has nothing to tell."""
@@ -34,6 +39,8 @@ def parse_identity(outcome: Outcome) -> Identity | Failure:
     """
     if outcome.failure is not None:
         return Failure(outcome.failure.kind, outcome.failure.detail)
+    if outcome.missing:
+        return LOST_WORDS
     told = dict(
         line.strip().partition("=")[::2]
         for line in outcome.stdout.text.split("\n")

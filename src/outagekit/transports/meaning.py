@@ -31,17 +31,20 @@ def verdict(outcome: Outcome) -> bool | None:
 
     Exit code 0 is true unless the last non-empty line of the output is `false`; 1 is false. Where
     PowerShell came to its end without an `exit`, that line must be `True` or `False`; where it
-    ended with a terminating error nothing was said.
+    ended with a terminating error nothing was said. What may be missing was not said either.
     """
     if outcome.failure is not None:
         return None
     if outcome.told is not None and outcome.told.how != "exit":
-        said = _last_line(outcome.stdout.text).casefold() if outcome.told.how == "end" else ""
+        known = outcome.told.how == "end" and not outcome.missing
+        said = _last_line(outcome.stdout.text).casefold() if known else ""
         return {"true": True, "false": False}.get(said)
     if outcome.exit_code not in {0, 1}:
         return None
     if outcome.exit_code == 1:
         return False
+    if outcome.missing:
+        return None
     return _last_line(outcome.stdout.text).casefold() != "false"
 
 

@@ -124,6 +124,9 @@ class Outcome:
     failure: Failure | None = None
     told: Told | None = None
     """Of a framed command that came to its end."""
+    missing: bool = False
+    """It came to its end, but of what it said last something may be missing: the connection was
+    lost meanwhile. Its exit code is known, and nothing may be read from the end of `stdout`."""
 
 
 @dataclass(frozen=True, slots=True)

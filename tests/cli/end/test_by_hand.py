@@ -124,7 +124,9 @@ def test_the_end_of_a_run_shows_it_and_the_document_has_every_row():
     state = state_after(plan, *map(away, plan.endpoints))
     ending = Ending(4, state, "")
     shown = [line.plain for line in summary(ending, plan, RUN, log_path=Path("log.jsonl"))]
-    at = shown.index("By hand: 12 endpoints out of reach; the whole list is hands-on.csv, beside the log")
+    at = shown.index(
+        "By hand: 12 endpoints out of reach; the whole list is hands-on.csv, beside the log"
+    )
     assert shown[at + 1] == "  R3  12 endpoints: Safe Mode, by somebody at its keyboard"
     rows = counts_document(ending, plan, RUN, log_path=Path("log.jsonl"))["hands_on"]
     assert [row["endpoint"] for row in rows] == [each.name for each in plan.endpoints]

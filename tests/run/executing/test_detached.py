@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import json
 import os
@@ -497,6 +498,18 @@ def test_a_start_whose_answer_was_lost_is_sent_again(tmp_path, monkeypatch):
     assert finished.state is EndState.OK
     assert [part for _, part in transport.commands] == ["script"] * 3
     assert transport.opens == 3
+
+
+def test_an_answer_of_which_something_may_be_missing_is_asked_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_detached, "_RETRY_S", 0.01)
+    whole = said(detached.answer_ended(0, "all of it", ""))
+    torn = dataclasses.replace(said(whole.stdout.text[:9] + "\n[a gap]\n"), missing=True)
+    answers = iter([torn, whole])
+    lanes, transport, order = scripted(tmp_path, lambda step, part: next(answers))
+    *reports, finished = finish(lanes, order)
+    assert finished.state is EndState.OK
+    assert [part.stdout.text for part in reports] == ["all of it"]
+    assert [part for _, part in transport.commands] == ["script"] * 2
 
 
 def test_a_start_that_was_not_taken_is_not_sent_again(tmp_path):

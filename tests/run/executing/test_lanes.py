@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import threading
@@ -120,6 +121,19 @@ def test_a_result_that_is_missing_or_mistyped_fails_the_step(tmp_path, line):
     bench = Bench(tmp_path, lambda step, part: said(line))
     *_, finished = bench.run(order_of(read("look", result={"sick": "bool"})))
     assert finished.failure is FailureKind.BAD_RESULT
+
+
+@pytest.mark.parametrize("lost", ["check", "script"])
+def test_an_answer_that_was_lost_with_the_connection_is_doubt_and_no_failure(tmp_path, lost):
+    def answer(step, part):
+        whole = said('{"found": true}\n', code=1 if part == "check" else 0)
+        torn = dataclasses.replace(whole, exit_code=0, missing=True)
+        return torn if part == lost else whole
+
+    made = step("mend", check=script("test"), result={"found": "bool"})
+    *_, finished = Bench(tmp_path, answer).run(order_of(made))
+    assert (finished.state, finished.failure) == (EndState.UNKNOWN, FailureKind.LOST)
+    assert lost in finished.detail
 
 
 def test_what_was_sent_is_proven_by_a_keyed_hash_not_shown(tmp_path):

@@ -12,6 +12,7 @@ from outagekit.lab.answers import NOT_FOUND, Answer
 from outagekit.lab.host import GoneError, Host
 from outagekit.lab.machine import IDENTITY, Machine
 from outagekit.lab.moving import answer_file
+from outagekit.lab.parsing import parsed_there
 from outagekit.lab.wsman.program import Asked, Running
 
 PS_VERSION: Final = "5.1.17763.1"
@@ -99,7 +100,9 @@ def _answer(machine: Machine, asked: Asked, step: str, part: str, script: bytes)
     kind = asked.facts.get("FILE")
     if kind is not None:
         return answer_file(machine, kind, asked.input)
-    return machine.answer(step, part, script, detached=asked.facts.get("DETACHED", ""))
+    answer = machine.answer(step, part, script, detached=asked.facts.get("DETACHED", ""))
+    parsed = parsed_there(script) if part == "probe" and answer.ending == "exit" else None
+    return answer if parsed is None else dataclasses.replace(answer, stdout=parsed)
 
 
 def _with_line_ends(answer: Answer) -> Answer:

@@ -40,6 +40,9 @@ _RETRY_S = 0.5
 _LONGEST_RETRY_S: Final = 15.0
 _OPEN_S: Final = 60.0
 
+_LOST_WORDS: Final = Failure(
+    FailureKind.LOST, "the endpoint's answer was lost with the connection", sent=True
+)
 _PASSING: Final = frozenset(
     {
         FailureKind.RESOLVE,
@@ -214,13 +217,14 @@ class _Attendance:
         limits = Limits(run_s=_WAIT_S + _SLACK_S, keep_bytes=4 * KEEP_BYTES)
         while True:
             outcome = self._work.transport.execute(make(), limits)
-            if outcome.failure is None:
+            if outcome.failure is None and not outcome.missing:
                 answer = parse_answer(outcome)
                 self._sent |= answer is None or answer.state != "refused"
                 self._retry_s = _RETRY_S
                 return answer or _nonsense(outcome)
-            self._sent |= outcome.failure.sent
-            failure = self._mend(outcome.failure)
+            lost = outcome.failure or _LOST_WORDS
+            self._sent |= lost.sent
+            failure = self._mend(lost)
             if failure is not None:
                 return failure
 

@@ -25,7 +25,7 @@ from outagekit.playbook.model import (
 from outagekit.run.executing.detached import attend, was_begun
 from outagekit.run.executing.proof import foresee, probe, prove, take_back
 from outagekit.run.executing.reboot import restart
-from outagekit.run.executing.work import Bench, End, Work, failed, unsuccessful
+from outagekit.run.executing.work import Bench, End, Work, failed, lost_words, unsuccessful
 from outagekit.run.orders import Fetched, Finished, Order
 from outagekit.transports.meaning import parse_result
 from outagekit.transports.probing.probe import probe_http
@@ -105,6 +105,8 @@ def _run_script(work: Work, code: Code) -> End:
     declared = work.order.result
     if end is not None or not declared:
         return end or End(work.done)
+    if outcome.missing:
+        return lost_words("script")
     clean = work.transport.redactor.clean_value
     result = parse_result(outcome.stdout.text, declared, clean=clean)
     if isinstance(result, str):

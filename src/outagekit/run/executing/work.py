@@ -149,6 +149,8 @@ def judged(part: str, outcome: Outcome) -> bool | End:
     if outcome.failure is not None:
         return failed(outcome.failure)
     answer = verdict(outcome)
+    if answer is None and outcome.missing:
+        return lost_words(part)
     if answer is None:
         detail = f"{part} gave no verdict: {exit_text(outcome)}"
         return End(EndState.FAILED, FailureKind.CHECK_BROKEN, detail)
@@ -171,6 +173,12 @@ def unsuccessful(outcome: Outcome, success: Sequence[int] = (0,)) -> End | None:
 def failed(failure: Failure) -> End:
     """Return the end a failure means."""
     return End(failure.state, failure.kind, failure.detail)
+
+
+def lost_words(part: str) -> End:
+    """Return the end of a part that came to its end, but whose answer was lost on the way."""
+    detail = f"what {part} said last was lost with the connection"
+    return failed(Failure(FailureKind.LOST, detail, sent=True))
 
 
 def exit_text(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from outagekit.events import FailureKind
 from outagekit.playbook.model import Code
 from outagekit.text import visible_line
-from outagekit.transports.identity import Identity
+from outagekit.transports.identity import LOST_WORDS, Identity
 from outagekit.transports.protocol import Failure, Outcome
 from outagekit.transports.windows.render import render
 
@@ -75,6 +75,8 @@ def parse_registry(outcome: Outcome) -> Identity | Failure:
     """
     if outcome.failure is not None:
         return Failure(outcome.failure.kind, outcome.failure.detail)
+    if outcome.missing:
+        return LOST_WORDS
     text = outcome.stdout.text
     machine, boot = _MACHINE.search(text), _BOOT.search(text)
     if machine is None and boot is None and outcome.exit_code != 0:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from outagekit.transports.windows.quoting import whole
 from outagekit.transports.windows.render import Sent, framed
 
 _LINE: Final = 76
+_ASKED: Final = re.compile(r"\$data = '([A-Za-z0-9+/=\n]*)'\n")
 _LONGEST: Final = 1000
 _MOST: Final = 1000
 
@@ -97,6 +100,26 @@ def parse_problems(outcome: Outcome) -> tuple[ParseProblem, ...] | None:
         if problem is not None:
             problems.append(problem)
     return None
+
+
+def asked_text(script: str) -> str | None:
+    """Return the text that a script of `parse_command` has parsed; None: it is none of those."""
+    found = _ASKED.match(script)
+    if found is None or script[found.end() :] != _PARSE:
+        return None
+    try:
+        return base64.b64decode("".join(found[1].split()), validate=True).decode()
+    except ValueError:
+        return None
+
+
+def answer_parsed(problems: Sequence[ParseProblem]) -> str:
+    """Return the standard output by which an endpoint tells what its parser found."""
+    told: list[dict[str, object]] = [
+        {"line": each.line, "column": each.column, "message": each.message} for each in problems
+    ]
+    told.append({"parsed": len(problems), "version": "5.1"})
+    return "".join(f"{json.dumps(each)}\n" for each in told)
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -64,6 +64,11 @@ class Unframer:
         self._at_start = True
         """Nothing was given back: the output may begin with the trailer, without its own break."""
 
+    @property
+    def held_bytes(self) -> int:
+        """How much has arrived that may be the trailer, and is not given back yet."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """Return the output that is certain after `data` arrived."""
         self._held += data

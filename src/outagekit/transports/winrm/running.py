@@ -137,7 +137,7 @@ class _Follower:
                     return end
                 if not fault.unsent and fault.fault not in UNDONE:
                     self._missed = True
-                    self._stdout.remark(_GAP)
+                    self._stdout.miss(_GAP)
                 tries.again(fault)
             else:
                 tries.answered()
@@ -214,7 +214,8 @@ class _Follower:
             else:
                 code, told = judged
         duration_ms = round((time.monotonic() - self._began_s) * 1000)
-        return Outcome(code, stdout, stderr, duration_ms, failure, told)
+        missing = failure is None and self._stdout.is_missing
+        return Outcome(code, stdout, stderr, duration_ms, failure, told, missing)
 
     def _judged(self, said: str) -> tuple[int, Told | None] | Failure:
         """Return the exit code of a command that ended, and what it told, or why there is none."""

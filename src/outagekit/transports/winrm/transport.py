@@ -233,7 +233,10 @@ class WinrmTransport:
 
     def _identified(self, wire: Wire, shell: Shell) -> Opened | Failure:
         accept_s = self._access.deadlines.accept_s
-        found = parse_registry(self.execute(CHEAP_IDENTITY, Limits(accept_s, accept_s=accept_s)))
+        limits = Limits(accept_s, accept_s=accept_s)
+        # Asked once more if the answer was lost: it only reads.
+        outcome = self.execute(CHEAP_IDENTITY, limits)
+        found = parse_registry(self.execute(CHEAP_IDENTITY, limits) if outcome.missing else outcome)
         if isinstance(found, Failure):
             return found
         shell.seen_on(found.boot_id)

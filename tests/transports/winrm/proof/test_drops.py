@@ -64,6 +64,18 @@ def test_a_break_of_a_plain_line(
         assert (outcome.exit_code, program.ran()) == (7, 1), outcome
 
 
+def test_a_script_that_may_exit_is_not_believed_when_its_last_words_are_lost(
+    stand: Stand, program: Steps, way: Way
+) -> None:
+    program.acts["fix"] = lambda asked, running: stand.answer(0)
+    server = stand.server(program, way)
+    transport = stand.opened(server, way)
+    server.server.injections.plan("receive", Drop(executed=True))
+    outcome = stand.run(transport, stand.powershell("exit 0"), LIMITS)
+    assert told(outcome, FailureKind.LOST, sent=True), outcome
+    assert program.ran() == 1
+
+
 def test_breaks_again_and_again_lose_no_command(stand: Stand, program: Steps, way: Way) -> None:
     def writes(asked: object, running: object) -> object:
         for number in range(4):

@@ -72,6 +72,11 @@ def test_cancelling_ends_command_and_shell(
     transport = stand.opened(server, way)
     thread, results = stand.in_thread(lambda: stand.run(transport, stand.powershell()))
     assert hang.begun.wait(3.0)
+    # Its words were heard, and more is waited for: one look was that of the opening.
+    until_s = time.monotonic() + 3.0
+    while server.server.count("receive") < 3:
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
     began_s = time.monotonic()
     getattr(transport, how)()
     thread.join(3.0)

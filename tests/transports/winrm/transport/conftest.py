@@ -105,7 +105,7 @@ class Lab:
     transports: list[WinrmTransport] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=lambda: {"PW": PASSWORD})
     logins: Logins = field(default_factory=Logins)
-    ledger: Ledger | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     powershell = staticmethod(powershell)
     cmd = staticmethod(cmd)
