@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from outagekit.events import FailureKind
+from outagekit.lab.fleet import Fleet
+from outagekit.lab.workspace import write_lab_workspace
+from outagekit.playbook.load import load_playbook
 from outagekit.playbook.model import Code
 from outagekit.testing.sshd import find_sshd, free_port, make_key, sshd
 from outagekit.testing.transport import said
@@ -280,6 +283,23 @@ def test_every_shell_tells_where_it_stumbled(shell, text, line, tmp_path):
 def test_what_is_no_answer_of_a_shell_is_none():
     assert posix.parse_problem(said("hello\n")) is None
     assert posix.parse_problem(said("outagekit-parsed 0\n", code=1)) is None
+
+
+@pytest.mark.parametrize(("text", "code"), [("if (1) { 2 }", 0), ("if (1) { 2", 8)])
+def test_it_can_be_tried_on_a_simulated_windows_machine(call, tmp_path, monkeypatch, text, code):
+    folder = tmp_path / "lab"
+    (tmp_path / "one.yaml").write_text(
+        f"outagekit: 1\ntitle: One\ntargets: os:windows\nsteps:\n"
+        f"  - {{id: one, risk: read, powershell: '{text}'}}\n"
+    )
+    playbook = load_playbook(tmp_path / "one.yaml")
+    with Fleet.start(playbook, endpoints=1, seed=1, folder=folder, faults={}) as fleet:
+        monkeypatch.chdir(write_lab_workspace(fleet))
+        (machine,) = fleet.machines.values()
+        called = call("check", str(tmp_path / "one.yaml"), "--on", machine.endpoint)
+        assert called.code == code, called.err
+        assert {entry.step for entry in machine.received} == {"-"}
+    assert ("Missing closing" in called.err) is (code == 8)
 
 
 def test_the_endpoint_is_named_with_or_without_its_client(call, windows):

@@ -101,7 +101,8 @@ def test_a_killed_drill_loses_nothing_it_has_told(tmp_path):
     for words in (["list"], ["show", "last"], ["verify", "last"]):
         told = outagekit("log", *words, "--state-dir", state_dir)
         assert (told.returncode, told.stderr) == (0, "")
-    again = outagekit("drill", "-n", 4, "--faults", "none", "--state-dir", state_dir)
+    words = ["drill", "-n", 4, "--faults", "none", "--speed", 3600, "--state-dir", state_dir]
+    again = outagekit(*words)
     assert again.returncode == 0, again.stderr
     assert len(list_runs(state_dir)) == 2
 

@@ -90,6 +90,8 @@ class Simulation:
         """Why the log failed, and the same if it was the coordinator who said so."""
         self.lives = 0
         self.coordinator = None
+        self._read = None
+        """The state the next life begins with, and how many records it stands for."""
         self._live()
         self.events = [record.event for record in self.log.records]
 
@@ -144,10 +146,10 @@ class Simulation:
             self.fault = fault
 
     def _retry(self):
-        return self.replayed().closed_gate is None or self.dice.random() < 0.5
+        return self._taken_up().closed_gate is None or self.dice.random() < 0.5
 
     def _go_past(self):
-        state = self.replayed()
+        state = self._taken_up()
         stage, wave = state.closed_gate
         self._record(WaveReopened(stage=stage, wave=wave, sums=sums_at_gate(state), because="so"))
 
@@ -157,9 +159,19 @@ class Simulation:
             state = fold(state, decode_line(line))
         return state
 
+    def _taken_up(self):
+        """Return the state as the log has it, read anew once for each life, then only its tail."""
+        state, number = self._read or (begin(self.plan, RUN), 0)
+        for line in self.log.lines[number:]:
+            state = fold(state, decode_line(line))
+        self._read = state, len(self.log.lines)
+        return state
+
     def _one_life(self):
+        # The coordinator goes on in this very state, so it is no use to the life after.
+        state, self._read = self._taken_up(), None
         coordinator = self.coordinator = Coordinator(
-            self.replayed(),
+            state,
             log=self.log,
             driver=self.world,
             around=Surroundings(

@@ -113,7 +113,7 @@ def _check_there(shown: Shown, stored: Stored, paths: list[Path], where: Where) 
     screen = shown.screen()
     desk = open_desk(screen, where, stored.state_dir)
     playbook = read_playbook(str(paths[0]), desk.places)
-    # One endpoint is wanted: what several clients have is told as several, not as a breach of walls.
+    # Of a name that several clients have each is told, and no flag that `check` has not.
     among = where if where.client else replace(where, all_clients=True)
     there = check_there(desk, playbook, choose_endpoints(desk, among))
     if shown.json:

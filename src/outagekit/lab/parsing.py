@@ -28,7 +28,7 @@ _MISSING: Final = {
 _WHOLE: Final = {
     "<#": re.compile(r"<#.*?#>", re.DOTALL),
     "@'": re.compile(r"@'[ \t]*\r?\n.*?^'@", re.DOTALL | re.MULTILINE),
-    "'": re.compile(r"'[^']*'"),
+    "'": re.compile(r"'(?:[^']|'')*+'"),
 }
 _OPENS_HERE: Final = re.compile(r'@"[ \t]*\r?\n')
 _OPENS_PLAIN: Final = re.compile(r"@'[ \t]*\r?\n")
@@ -95,8 +95,7 @@ class _Reader:
                     return self._told(at, _MISSING[sign])
                 self._at = found.end()
                 return None
-        step = self._steps().get(text[at])
-        return step() if step is not None else self._pass()
+        return self._steps().get(text[at], self._pass)()
 
     def _steps(self) -> dict[str, Callable[[], ParseProblem | None]]:
         here = _OPENS_HERE.match(self._text, self._at)

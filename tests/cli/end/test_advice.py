@@ -15,7 +15,7 @@ from outagekit.events import FailureKind
         (FailureKind.CONNECT_TIMEOUT, ("Public",)),
         (FailureKind.HANDSHAKE, ("scheme: http",)),
         (FailureKind.TLS, ("winrm: {ca: FILE}",)),
-        (FailureKind.AUTH, ("LocalAccountTokenFilterPolicy", "DOMAIN\\user", "TrustedHosts")),
+        (FailureKind.AUTH, ("DOMAIN\\user", "TrustedHosts")),
         (FailureKind.QUOTA, ("MaxShellsPerUser",)),
         (FailureKind.BECOME, ("SYSTEM",)),
     ],

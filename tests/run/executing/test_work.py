@@ -32,6 +32,12 @@ def test_any_other_code_fails(code, success):
     assert end.failure == FailureKind.EXIT_CODE
 
 
+def test_of_a_0_that_is_no_success_it_is_said_that_it_is_none():
+    end = unsuccessful(Outcome(exit_code=0), (3010,))
+    assert end is not None
+    assert end.detail == "exit code 0 (no success of this step)"
+
+
 def test_a_code_of_installers_is_told_with_its_meaning():
     said = Captured(text="Restart me\r\n")
     assert exit_text(Outcome(exit_code=3010, stdout=said)) == (

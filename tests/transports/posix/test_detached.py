@@ -121,6 +121,15 @@ class Machine:
     def stop(self):
         return self.ask(commands.stop(ID, step="mend"))
 
+    def end(self):
+        """Kill what still runs, at once; that the product ends it gently has tests of its own."""
+        for begun in self.base.glob("*/begun"):
+            with contextlib.suppress(ProcessLookupError, IndexError, ValueError, OverflowError):
+                pid = int(words_of(begun)[1])
+                # A test may have written any number here; a script leads a session of its own.
+                if pid != os.getpid() and os.getsid(pid) == pid:
+                    os.killpg(pid, signal.SIGKILL)
+
     def release(self, detach=ID):
         return self.ask(commands.release(detach, step="mend"))
 
@@ -155,15 +164,14 @@ def await_true(condition, timeout_s=5.0):
 def machine(request, tmp_path):
     made = Machine(tmp_path, request.param)
     yield made
-    made.stop()
+    made.end()
 
 
 @pytest.fixture
 def plain(tmp_path):
     made = Machine(tmp_path)
     yield made
-    if made.base.is_dir() and made.home.is_dir():
-        made.outcome(commands.stop(ID, step="mend"))
+    made.end()
 
 
 def test_a_script_runs_once_however_often_it_is_started(machine):
@@ -269,7 +277,7 @@ sleep 60
 
 
 def test_ending_it_ends_the_whole_process_group(machine, monkeypatch):
-    monkeypatch.setattr(detached, "TERM_S", 1)
+    monkeypatch.setattr(commands, "TERM_S", 1)
     machine.start(STUBBORN, wait_s=0)
     await_true(lambda: len(words_of(machine.home / "pids")) == 3)
     answer = machine.stop()
@@ -278,6 +286,15 @@ def test_ending_it_ends_the_whole_process_group(machine, monkeypatch):
     await_true(lambda: not any(map(is_alive, pids)))
     assert machine.start("echo again").state == "stopped"
     assert machine.stop().state == "stopped"
+
+
+def test_who_is_ended_may_tidy_up_first(plain):
+    text = "trap 'echo tidied; exit 0' TERM\necho begun\nwhile :; do sleep 0.05; done"
+    plain.start(text, wait_s=0)
+    out = next(plain.spool().glob("s.*/out"))
+    await_true(lambda: out.read_text() == "begun\n")
+    answer = plain.stop()
+    assert (answer.state, answer.stdout.text) == ("stopped", "begun\ntidied\n")
 
 
 def test_one_that_has_ended_is_not_ended_again(machine):

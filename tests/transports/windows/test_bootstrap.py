@@ -125,11 +125,12 @@ def test_every_word_of_ours_is_told_from_a_scripts_own() -> None:
         *("input", "null", "_", "true", "false"),
         *("executioncontext.sessionstate.languagemode", "psversiontable.psversion"),
         *("progresspreference", "erroractionpreference", "outputencoding", "global:lastexitcode"),
-        *("env:outagekit_file", "env:comspec", "host.ui.rawui.buffersize"),
+        *("env:outagekit_file", "env:comspec", "env:systemroot", "host.ui.rawui.buffersize"),
     }
     local = {
         *("how", "code", "rc", "s", "far", "turns", "near", "native", "boot", "line", "bytes"),
         *("out", "record", "said", "info", "fault", "text", "extension", "mark", "name", "path"),
+        *("why", "folder"),
     }
     words = {w.lower() for w in re.findall(r"\$([A-Za-z_][\w:]*)", BOOTSTRAP + RUNNER)}
     known = {word.split(".")[0] for word in allowed} | local
@@ -196,3 +197,21 @@ def test_the_exit_of_a_block_leaves_its_code_to_the_process() -> None:
 def test_a_script_file_is_removed_however_it_ended() -> None:
     finally_block = RUNNER[RUNNER.index("}finally{") :]
     assert "[IO.File]::Delete($ok_file)" in finally_block[: finally_block.index("$ok_how='end'")]
+
+
+def test_a_refusal_is_not_broken_where_the_console_is_narrow() -> None:
+    """PowerShell 2.0 breaks what goes to the console by itself; a broken line is no trailer."""
+    assert f"[Console]::Out.WriteLine((Get-OkRefusal 'cut' {CUT_CODE}))" in BOOTSTRAP
+
+
+def test_a_long_line_of_output_is_not_broken_by_powershell_2() -> None:
+    before = RUNNER.index("if($PSVersionTable.PSVersion.Major -lt 3){& $ok_run|Out-OkText|")
+    assert RUNNER.index("filter Out-OkText{if($_ -is [string]){[Console]::Out.") < before
+    assert "else{& $ok_run|Out-Default}" in RUNNER[before:]
+
+
+def test_what_could_not_be_written_whole_is_removed_and_another_folder_tried() -> None:
+    save = RUNNER[RUNNER.index("function Save-OkScript") : RUNNER.index("filter Out-OkText")]
+    assert save.index("GetTempPath()") < save.index("$env:SystemRoot+'\\Temp'")
+    failed = save[save.index("}catch{") :]
+    assert failed.index("[IO.File]::Delete($path)") < failed.index("throw $why")

@@ -183,3 +183,10 @@ def test_much_progress_and_text_take_time_in_proportion() -> None:
     begin = time.perf_counter()
     read(HEAD + document(*[PROGRESS] * 1000, *[error("e_x000A_")] * 3000) + "<" * 50_000)
     assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize("length", [64 * 1024 + 1, 70_000, 300_000])
+@pytest.mark.parametrize("end", ["", "</S></Objs>"])
+def test_text_that_is_too_long_for_an_element_is_told_once(length: int, end: str) -> None:
+    long = "".join(map(str, range(length)))[:length]
+    assert read(HEAD + OPENING + '<S S="Error">' + long + end).removesuffix(end) == long

@@ -230,3 +230,17 @@ def test_nothing_is_run_before_begun_is_there():
     tail = RUNNER[RUNNER.index("if (Set-OkBegun) {") :]
     assert tail.index("Set-OkBegun") < tail.index("Start-OkChild")
     assert RUNNER.count("[Diagnostics.Process]::Start(") == 1
+
+
+def test_a_release_looks_again_once_nothing_can_begin_any_more():
+    text = TEXTS["release"]
+    tail = text[text.index("\n  Assert-OkOurs\n") :]
+    gate = tail.index("[IO.File]::Delete((Join-Ok $okOne 'gate'))")
+    assert tail.index("$okIt = Get-OkState") < gate < tail.rindex("$okIt = Get-OkState")
+    assert tail.rindex("$okIt = Get-OkState") < tail.index("[IO.Directory]::Delete($okOne, $true)")
+
+
+def test_a_task_that_does_not_begin_tells_what_windows_says_of_it():
+    text = TEXTS["start"]
+    assert "(Windows says ' + (Get-OkResult $okTask)" in text
+    assert "LastTaskResult" in text

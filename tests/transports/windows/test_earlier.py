@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from outagekit.errors import OutagekitError
@@ -54,6 +56,7 @@ def test_a_wait_needs_no_file_to_run_from():
         "[CmdletBinding()]\nparam()\n1",
         "begin { 1 }\nend { 2 }",
         "process{1}",
+        "[CmdletBinding(\n  SupportsShouldProcess = $true\n)]\nparam()\n1",
     ],
 )
 def test_words_that_must_come_first_still_do(text):
@@ -74,3 +77,24 @@ def test_cmd_cannot_look_and_does_not_wait():
 def test_only_a_step_can_be_looked_for(step):
     with pytest.raises(OutagekitError, match="names no command"):
         after_earlier(Code("powershell", "1"), step, 5)
+
+
+@pytest.mark.parametrize(
+    ("using", "rest", "wrapped"),
+    [
+        ("using namespace System.IO\n", "[Path]::PathSeparator", False),
+        ("#requires -version 5\nusing module a\n<# and #>\nusing assembly b;", " 'x'", False),
+        ("using namespace System.IO\n", "param($a)\n$a", True),
+    ],
+)
+def test_nothing_comes_before_what_a_script_uses(using, rest, wrapped):
+    text = waiting(using + rest)
+    assert text.startswith(using + "\n& {\n")
+    assert text.endswith(f"& {{\n{rest}\n}}\n" if wrapped else f"\n}}\n{rest}")
+
+
+def test_many_comments_at_the_beginning_are_read_at_once():
+    begin = time.perf_counter()
+    text = "<# a #>" * 5000 + "# b\n" * 5000 + "[a]" * 5000 + "1"
+    assert waiting(text).endswith(text)
+    assert time.perf_counter() - begin < 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from outagekit.events import FailureKind
@@ -97,3 +99,10 @@ def test_what_is_no_answer_is_a_failure(stdout: str) -> None:
 def test_a_failure_stays_one_and_nothing_was_sent() -> None:
     lost = Failure(FailureKind.LOST, "gone", sent=True)
     assert parse_registry(Outcome(None, failure=lost)) == Failure(FailureKind.LOST, "gone")
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " ", "\t\n"])
+def test_an_endpoint_that_answers_with_blanks_does_not_stop_us(blank: str) -> None:
+    begin = time.perf_counter()
+    assert parse_registry(said(blank * 200_000)) == Identity("", "")
+    assert time.perf_counter() - begin < 5

@@ -226,3 +226,14 @@ def test_what_cmd_cannot_obey_is_an_environment_variable() -> None:
 def test_a_variable_longer_than_a_line_of_cmd_is_refused() -> None:
     with pytest.raises(OutagekitError, match="too long"):
         environment({"x": "x" * 9000})
+
+
+@pytest.mark.parametrize("value", ["a) else (del x", "a)ELSE(b", "a )\t else b"])
+def test_what_could_change_which_block_cmd_runs_is_refused(value: str) -> None:
+    with pytest.raises(OutagekitError, match=r"(?i)else.*, which cmd\.exe could obey"):
+        environment({"path": value})
+
+
+@pytest.mark.parametrize("value", ["C:\\Program Files (x86)\\a", "(a) elsewhere", "or else"])
+def test_brackets_alone_are_only_text(value: str) -> None:
+    assert value in environment({"path": value})

@@ -93,3 +93,20 @@ def test_a_file_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
         Ledger(tmp_path)
     with pytest.raises(InvalidInput):
         Ledger(tmp_path / "missing" / "shells.jsonl").hold("acme/a", "S-1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_line_that_did_not_fit_takes_no_later_one_with_it(tmp_path: Path) -> None:
+    import resource  # does not exist on Windows
+
+    path = tmp_path / "shells.jsonl"
+    ledger = Ledger(path)
+    ledger.hold("acme/pos-01", "S-1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        ledger.hold("acme/pos-01", "S-2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ledger.hold("acme/pos-01", "S-3")
+    assert Ledger(path).left("acme/pos-01") == ("S-1", "S-3")

@@ -39,7 +39,7 @@ ADVICE: Final[dict[FailureKind, str]] = {
     FailureKind.NOT_BACK: "it did not come back from its restart: look at its console",
     FailureKind.ABANDONED: "nobody waited for its end: look at the machine before you run"
     " anything again",
-    FailureKind.LOCAL_IO: "this machine is at fault, not the endpoint: disk, files, permissions",
+    FailureKind.LOCAL_IO: "mend it here, not at the endpoint: credential, disk, files, permissions",
 }
 """Failure kind -> a sentence without a full stop."""
 
@@ -54,9 +54,8 @@ _ON_WINDOWS: Final[dict[FailureKind, str]] = {
     FailureKind.TLS: "the certificate was not accepted: compare it with the machine's own, then"
     " trust it; or name the client's authorities (`winrm: {ca: FILE}`)",
     FailureKind.AUTH: "look at the account: DOMAIN\\user, user@domain, or .\\user for one of the"
-    " machine itself. Of those only the built-in administrator has his rights over the network,"
-    " unless LocalAccountTokenFilterPolicy is 1 there (UAC). TrustedHosts does not matter to us."
-    " No second try was made, so that no account is locked",
+    " machine itself. TrustedHosts does not matter to us. No second try was made, so that no"
+    " account is locked",
     FailureKind.BECOME: "the login itself works; nothing was run as SYSTEM",
     FailureKind.QUOTA: "Windows allows a user so many shells and commands at once: end what hangs"
     " there, or raise MaxShellsPerUser or MaxConcurrentOperationsPerUser",

@@ -166,7 +166,7 @@ def unsuccessful(outcome: Outcome, success: Sequence[int] = (0,)) -> End | None:
         return failed(outcome.failure)
     code = outcome.exit_code
     if code is None or code & _BITS not in {each & _BITS for each in success}:
-        return End(EndState.FAILED, FailureKind.EXIT_CODE, exit_text(outcome))
+        return End(EndState.FAILED, FailureKind.EXIT_CODE, exit_text(outcome, success))
     return None
 
 
@@ -181,11 +181,12 @@ def lost_words(part: str) -> End:
     return failed(Failure(FailureKind.LOST, detail, sent=True))
 
 
-def exit_text(outcome: Outcome) -> str:
+def exit_text(outcome: Outcome, success: Sequence[int] = (0,)) -> str:
     """Return the exit code, its meaning where it has one, and the last thing the endpoint said."""
+    no_success = outcome.exit_code == 0 and 0 not in success
     said = (outcome.stderr.text.strip() or outcome.stdout.text.strip()).splitlines()
     last = f": {visible_line(said[-1])[:_LONGEST_SAID]}" if said else ""
-    named = named_code(outcome.exit_code)
+    named = "no success of this step" if no_success else named_code(outcome.exit_code)
     return f"exit code {outcome.exit_code}{f' ({named})' if named else ''}{last}"
 
 

@@ -46,7 +46,7 @@ $ok_part=$ok_text.Split([char]0)
 }}catch{{$ok_text=''}}
 if($ok_part.Length -ne 5 -or $ok_part[4] -cne [string]($ok_text.Length-$ok_part[4].Length)){{
 [Console]::Error.WriteLine('outagekit: the script did not arrive whole; nothing of it was run')
-Get-OkRefusal 'cut' {CUT_CODE}
+[Console]::Out.WriteLine((Get-OkRefusal 'cut' {CUT_CODE}))
 exit {CUT_CODE}
 }}
 . ([ScriptBlock]::Create($ok_part[0]))
@@ -62,7 +62,8 @@ exit {CUT_CODE}
 #   begins with `;` for a last line that ends with a backtick. Where the script has named blocks
 #   nothing may follow them, and it is run without a tail.
 # - Whatever leaves a loop that is not there (`break`) leaves the one around the script.
-# - Tables are as wide as the console, which is 80 columns here unless it is told otherwise.
+# - Tables are as wide as the console, which is 80 columns here unless it is told otherwise. Before
+#   3.0 lines of text are broken there as well: they go around it.
 # - WMI hangs on sick machines: it is not asked for the time since the machine started.
 RUNNER: Final = r"""
 $ProgressPreference='SilentlyContinue'
@@ -134,10 +135,21 @@ function Show-OkFault($record){
 }
 function Save-OkScript($text,$extension,$mark){
   $name='outagekit-'+[Guid]::NewGuid().ToString('N')+$extension
-  $path=[IO.Path]::Combine([IO.Path]::GetTempPath(),$name)
-  [IO.File]::WriteAllText($path,$text,(New-Object Text.UTF8Encoding $mark))
-  return $path
+  $why=$null
+  # An account that never logged in there may have no folder for such files.
+  foreach($folder in @([IO.Path]::GetTempPath(),($env:SystemRoot+'\Temp'))){
+    $path=[IO.Path]::Combine($folder,$name)
+    try{
+      [IO.File]::WriteAllText($path,$text,(New-Object Text.UTF8Encoding $mark))
+      return $path
+    }catch{
+      $why=$_
+      try{[IO.File]::Delete($path)}catch{$null=$_}
+    }
+  }
+  throw $why
 }
+filter Out-OkText{if($_ -is [string]){[Console]::Out.WriteLine($_)}else{$_}}
 try{
   . ([ScriptBlock]::Create($ok_part[2]))
   if($ok_kind -ceq 'cmd'){
@@ -160,7 +172,9 @@ try{
     }
   }
   $ok_read=$true
-  & {foreach($ok_once in @(1)){try{& $ok_block}catch{Show-OkFault $_}}}|Out-Default
+  $ok_run={foreach($ok_once in @(1)){try{& $ok_block}catch{Show-OkFault $_}}}
+  if($PSVersionTable.PSVersion.Major -lt 3){& $ok_run|Out-OkText|Out-Default}
+  else{& $ok_run|Out-Default}
   $ok_ended=$true
 }catch{
   Show-OkFault $_

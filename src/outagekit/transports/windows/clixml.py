@@ -131,13 +131,9 @@ class CliXmlStream:
         at = self._held.find("<")
         inside = len(self._open) > 1
         if at < 0:
-            if self._kept(self._held, inside=inside):
-                self._held = ""
-                return None
+            return None if self._kept(len(self._held), inside=inside) else self._given_up()
+        if not self._kept(at, inside=inside):
             return self._given_up()
-        if not self._kept(self._held[:at], inside=inside):
-            return self._given_up()
-        self._held = self._held[at:]
         found = self._tag()
         if found is not None:
             return self._passed(found)
@@ -145,10 +141,11 @@ class CliXmlStream:
             return self._given_up()
         return None
 
-    def _kept(self, text: str, *, inside: bool) -> bool:
-        """Take text of the open element; return False for text that cannot be there."""
-        if not inside:
-            return not text.strip(_SPACE)
+    def _kept(self, count: int, *, inside: bool) -> bool:
+        """Take so much text of the open element; return False for text that cannot be there."""
+        if not inside and self._held[:count].strip(_SPACE):
+            return False
+        text = self._taken(count)
         if len(self._open) == 2 and self._open[1] != _HIDDEN:  # noqa: PLR2004  (document, element)
             self._said += text
         return len(self._said) <= _LONGEST_TEXT

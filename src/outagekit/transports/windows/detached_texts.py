@@ -254,7 +254,9 @@ function Start-OkScript {
     Start-OkTask $okTask (Get-OkStarter $s) $okAs $okTaskLimit
   } catch { $why = Get-OkReason $_ }
   while ($why -eq '' -and -not [IO.File]::Exists($okBegun)) {
-    if (((Get-OkClock) - $since) -gt 20) { $why = 'it did not begin within 20 s' }
+    if (((Get-OkClock) - $since) -gt 20) {
+      $why = 'it did not begin within 20 s (Windows says ' + (Get-OkResult $okTask) + ')'
+    }
     if (-not [IO.Directory]::Exists($s)) { $why = 'it could not write where it has to' }
     [Threading.Thread]::Sleep(100)
   }
@@ -306,20 +308,27 @@ STOP: Final = r"""
 RELEASE: Final = r"""
   Assert-OkOurs
   $okIt = Get-OkState
+  for ($okTry = 1; $okTry -le 10 -and [IO.Directory]::Exists($okFolder); $okTry++) {
+    if ($okIt.state -eq 'running') { break }
+    try {
+      # Without its gate nothing begins any more; what began until then is seen.
+      $okParts = @([IO.Directory]::GetDirectories($okFolder, 's.*'))
+      foreach ($okOne in $okParts) { [IO.File]::Delete((Join-Ok $okOne 'gate')) }
+      $okIt = Get-OkState
+      if ($okIt.state -eq 'running') { break }
+      Remove-OkTasks $okName $true
+      # The proof that it ran goes last: what is left by a removal that was cut starts nothing.
+      foreach ($okOne in $okParts) { [IO.Directory]::Delete($okOne, $true) }
+      foreach ($okOne in [IO.Directory]::GetFiles($okFolder)) { [IO.File]::Delete($okOne) }
+      # Not with what is in it: that would be of a start that came meanwhile.
+      [IO.Directory]::Delete($okFolder)
+    } catch { [Threading.Thread]::Sleep(200) }
+  }
   if ($okIt.state -eq 'running') {
     Send-OkState $okIt $false
   } else {
-    Remove-OkTasks $okName $true
-    for ($okTry = 1; $okTry -le 10 -and [IO.Directory]::Exists($okFolder); $okTry++) {
-      try {
-        # The proof that it ran goes last: what is left by a removal that was cut starts nothing.
-        foreach ($okOne in [IO.Directory]::GetDirectories($okFolder, 's.*')) {
-          [IO.Directory]::Delete($okOne, $true)
-        }
-        [IO.Directory]::Delete($okFolder, $true)
-      } catch { [Threading.Thread]::Sleep(200) }
-    }
     if ([IO.Directory]::Exists($okFolder)) { Deny-Ok "$okFolder could not be removed" }
+    Remove-OkTasks $okName $true
     try { [IO.Directory]::Delete($okBase) } catch { $null = $_ }
     Send-OkLine 'outagekit-detached released'
   }

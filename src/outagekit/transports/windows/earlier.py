@@ -19,9 +19,14 @@ from outagekit.text import visible_line
 from outagekit.transports.meaning import STILL_RUNS, STILL_RUNS_SAID
 
 _STEP: Final = re.compile(r"[a-z][a-z0-9_]*")
+_COMMENTS: Final = r"(?>\s+|#[^\n]*\n|<#.*?#>)*+"
+_USING: Final = re.compile(
+    rf"(?:{_COMMENTS}using\s+(?:namespace|module|assembly)\s[^\n;]*(?:[\n;]|\Z))+",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Statements that nothing may stand before, not even a block around them."""
 _BLOCK: Final = re.compile(
-    r"(?:\s|#(?!>)[^\n]*\n|<#.*?#>)*"
-    r"(?:\[[^\]\n]*\]\s*)*"
+    rf"{_COMMENTS}(?:\[[^\]]*\]\s*)*+"
     r"(?:param\s*\(|(?:begin|process|end|dynamicparam)\s*\{)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -100,7 +105,9 @@ def after_earlier(code: Code, step: str, wait_s: float) -> Code:
         "said": STILL_RUNS_SAID,
         "code": STILL_RUNS,
     }
-    text = code.text
+    using = _USING.match(code.text)
+    first = using[0] if using else ""
+    text = code.text[len(first) :]
     if _BLOCK.match(text):
         text = f"& {{\n{text}\n}}\n"
-    return replace(code, text=wait + text)
+    return replace(code, text="\n".join((first, wait + text)) if first else wait + text)

@@ -22,9 +22,11 @@ _BOOT_KEY: Final = (
 )
 # The names of values and types are the same in every language of Windows; the rest is not read.
 _MACHINE: Final = re.compile(
-    r"^\s*MachineGuid\s+REG_SZ\s+\{?([0-9A-Fa-f-]{8,64})\}?\s*$", re.MULTILINE
+    r"^[ \t]*MachineGuid[ \t]+REG_SZ[ \t]+\{?([0-9A-Fa-f-]{8,64})\}?[ \t\r]*$", re.MULTILINE
 )
-_BOOT: Final = re.compile(r"^\s*BootId\s+REG_DWORD\s+0x([0-9A-Fa-f]{1,8})\s*$", re.MULTILINE)
+_BOOT: Final = re.compile(
+    r"^[ \t]*BootId[ \t]+REG_DWORD[ \t]+0x([0-9A-Fa-f]{1,8})[ \t\r]*$", re.MULTILINE
+)
 _SAID: Final = 200
 
 # The uptime is that of the bootstrap: a counter that no change of the clock moves.

@@ -20,7 +20,8 @@ from outagekit.transports.values import as_text, utc_text
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTES: Final = re.compile("['\u2018\u2019\u201a\u201b]")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
-_OBEYED: Final = re.compile(r'["%!^&|<>\r\n]')
+_OBEYED: Final = re.compile(r'["%!^&|<>\r\n]|\)\s*else\b', re.IGNORECASE)
+"""The last one ends the block of an `if` that it is used in, and begins another."""
 _MOST_INT: Final = 2**63 - 1
 _MOST_DECIMAL: Final = Decimal(2**96 - 1)
 _MOST_DEPTH: Final = 32
@@ -156,7 +157,7 @@ def _harmless(name: str, value: Any) -> str:
     text = whole(as_text(name, value), f"the value of '{name}'")
     found = _OBEYED.search(text)
     if found is not None:
-        what = "a line break" if found[0] in "\r\n" else f"the character {found[0]}"
+        what = "a line break" if found[0] in "\r\n" else f"'{visible_line(found[0])}'"
         raise OutagekitError(
             f"the value of '{name}' holds {what}, which cmd.exe could obey: use powershell for it"
         )

@@ -77,6 +77,14 @@ function Start-OkTask([string]$name, [string]$encoded, [string]$as, [long]$limit
   }
   $null = $task.Run($null)
 }
+function Get-OkResult([string]$name) {
+  # 0x80070569: the account has no right to log on as a batch job; 0x00041303: not begun yet.
+  try {
+    $service = New-Object -ComObject Schedule.Service
+    $service.Connect()
+    return '0x{0:x8}' -f [int]$service.GetFolder('\outagekit').GetTask($name).LastTaskResult
+  } catch { return 'nothing' }
+}
 """
 
 REMOVING: Final = r"""

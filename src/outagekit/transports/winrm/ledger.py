@@ -107,12 +107,12 @@ class Ledger:
             # One write, appended: whatever ends the process, other lines stay whole.
             file = os.open(self._path, _appending(), 0o600)
             try:
-                os.write(file, line)
+                # On a full disk only its beginning may fit, and that is no error.
+                self._torn = os.write(file, line) < len(line)
             finally:
                 os.close(file)
         except OSError as fault:
             raise _unusable(self._path, fault) from fault
-        self._torn = False
 
 
 def _lines(path: Path) -> list[bytes]:
