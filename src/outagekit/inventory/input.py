@@ -25,6 +25,7 @@ from outagekit.events import Allow, OperatingSystem
 from outagekit.inventory.address import LARGEST_PORT, address_fault, parse_login
 from outagekit.inventory.adhoc import ADHOC
 from outagekit.inventory.model import Auth, Scheme
+from outagekit.inventory.windows import user_fault
 from outagekit.source import fault, shown
 from outagekit.text import slug
 
@@ -39,7 +40,6 @@ _CLIENT_HINT = "small letters, digits and - only, beginning with a letter or dig
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _PROXY_HINT = "write it like http://proxy.acme.example:3128"
 _PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
-_USER_HINT = "one backslash, in single quotes: 'DOMAIN\\user', or '.\\user' for a local account"
 _AUTHS_ELSEWHERE: Final = {
     "negotiate": "write ntlm or kerberos",
     "plaintext": "write basic",
@@ -73,11 +73,9 @@ def _line(value: str) -> str:
 
 
 def _user(value: str) -> str:
-    if value != value.strip():
-        raise fault("the user begins or ends with a space")
-    domain, backslash, name = value.partition("\\")
-    if backslash and (not domain or not name or "\\" in name):
-        raise fault(f"{shown(value)} is no user", _USER_HINT)
+    found = user_fault(value)
+    if found:
+        raise fault(*found)
     return _line(value)
 
 

@@ -19,6 +19,9 @@ HTTPS_PORT: Final = 5986
 PORTS: Final[dict[Scheme, int]] = {"http": HTTP_PORT, "https": HTTPS_PORT}
 DEFAULT_AUTH: Final[Auth] = "ntlm"
 
+_USER_HINT: Final = (
+    "one backslash, in single quotes: 'DOMAIN\\user', or '.\\user' for a local account"
+)
 _CLEAR: Final[dict[Auth, Fault]] = {
     "basic": (
         "`basic` over http: the password would cross the network in clear",
@@ -51,6 +54,16 @@ def auth_of(credential: Credential | None) -> Auth:
 def clear_fault(auth: Auth | None, scheme: Scheme) -> Fault | None:
     """Return why a login may not be used over http, or None; over https all may."""
     return _CLEAR.get(auth or DEFAULT_AUTH) if scheme == "http" else None
+
+
+def user_fault(user: str) -> Fault | None:
+    r"""Return what keeps `DOMAIN\user`, or anything without a backslash, from being a user."""
+    if user != user.strip():
+        return "the user begins or ends with a space", ""
+    domain, backslash, name = user.partition("\\")
+    if backslash and (not domain or not name or "\\" in name):
+        return f"{shown(user)} is no user", _USER_HINT
+    return None
 
 
 def no_login(name: str) -> Fault:

@@ -221,6 +221,12 @@ def test_a_login_by_certificate_needs_both_files_and_no_user(tmp_path):
     assert "needs a TLS client certificate and its key" in problems[0].message
 
 
+def test_a_user_with_a_doubled_backslash_is_told_with_its_place(tmp_path):
+    _, problems = read(tmp_path, "a ansible_connection=winrm ansible_user=ACME\\\\\\\\ops\n")
+    assert problems[0].message == "`ACME\\\\ops` is no user"
+    assert problems[0].line == 1
+
+
 def test_a_login_by_kerberos_needs_a_realm_and_no_password(tmp_path):
     text = "a ansible_connection=winrm ansible_winrm_transport=kerberos ansible_user={}\n"
     client = client_of(tmp_path, text.format("ops@ACME.EXAMPLE"))

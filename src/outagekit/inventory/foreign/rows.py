@@ -21,7 +21,7 @@ from outagekit.inventory.foreign.winrm import (
     auth_named,
     scheme_named,
 )
-from outagekit.inventory.windows import clear_fault, scheme_of
+from outagekit.inventory.windows import clear_fault, scheme_of, user_fault
 from outagekit.source import shown
 from outagekit.text import count, fold_list
 
@@ -238,6 +238,9 @@ class _Reading(NamedTuple):
         if auth == "kerberos" and user.count("@") != 1:
             hint = "write the user like ops@ACME.EXAMPLE"
             self._fault("user", "`kerberos` needs the realm of the user", hint)
+        odd = user_fault(user)
+        if odd:
+            self._fault("user", *odd)
         password = self.wishes.passwords.get(user) or self.wishes.passwords.get("")
         if password is None and auth != "kerberos":
             notes.append(NO_WAY_IN)

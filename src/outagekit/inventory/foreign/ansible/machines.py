@@ -14,7 +14,7 @@ from outagekit.inventory.foreign.ansible.facts import Facts
 from outagekit.inventory.foreign.ansible.jump import Jump, JumpError, jump_of
 from outagekit.inventory.foreign.ansible.winrm import (
     Service,
-    check_realm,
+    check_user,
     login_of,
     note_key,
     service_of,
@@ -181,7 +181,7 @@ class _Machine:
             )
         if service:
             place = self._facts.place(known.USER) or self._host.place
-            check_realm(service, user, place, findings)
+            check_user(service, user, place, findings)
             note_key(self._facts, self._notes)
             return login_of(service, user, password, self._notes)
         if user is None:

@@ -16,7 +16,7 @@ from outagekit.inventory.foreign.winrm import (
     auth_named,
     scheme_named,
 )
-from outagekit.inventory.windows import clear_fault, scheme_of
+from outagekit.inventory.windows import clear_fault, scheme_of, user_fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +97,11 @@ def note_key(facts: Facts, notes: list[str]) -> None:
         notes.append(KEY_LEFT_OUT)
 
 
-def check_realm(service: Service, user: str | None, place: Place, findings: Findings) -> None:
-    """Note a fault for a login by Kerberos whose user has no realm."""
+def check_user(service: Service, user: str | None, place: Place, findings: Findings) -> None:
+    """Note a fault for a user that Windows cannot have, or who needs a realm and has none."""
+    odd = user_fault(user) if user is not None else None
+    if odd:
+        findings.fault(place, *odd)
     if service.auth == "kerberos" and user is not None and user.count("@") != 1:
         hint = "write the user like ops@ACME.EXAMPLE"
         findings.fault(place, "`kerberos` needs the realm of the user", hint)
