@@ -371,6 +371,21 @@ def test_a_connection_lost_before_the_command_was_taken(
     assert not transport.alive
 
 
+def test_a_channel_that_is_closed_by_a_machine_on_its_way_down_is_a_lost_connection(
+    bench: Bench, scripted: type[Scripted], scripted_server: Make, user_key: Path
+) -> None:
+    class Dying(scripted):
+        def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+            if b"identity" in command:
+                return super().check_channel_exec_request(channel, command)
+            threading.Timer(0.1, self.transport.close).start()
+            return False
+
+    transport = opened(bench, scripted_server(Dying), user_key)
+    lost(transport.execute(SCRIPT, Limits(run_s=5)), sent=False)
+    assert not transport.alive
+
+
 def test_an_exit_code_before_the_acceptance_counts(
     bench: Bench, scripted: type[Scripted], scripted_server: Make, user_key: Path
 ) -> None:

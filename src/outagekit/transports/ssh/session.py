@@ -191,6 +191,14 @@ class Session(_Transport):
         """Whether the connection stands; False at once when it was cut from this side."""
         return self.is_active() and not self._cut
 
+    def outlasts(self, seconds: float) -> bool:
+        """Return whether the connection still stands after so long; waits no longer than it does.
+
+        A machine that goes down closes its channels first: that is no answer of a sound server.
+        """
+        self.join(seconds)
+        return self.is_active()
+
     def settle(self) -> None:
         """Wake up seldom from now on, and keep the way through firewalls open."""
         self.set_keepalive(KEEPALIVE_S)

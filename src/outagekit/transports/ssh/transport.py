@@ -79,6 +79,8 @@ from outagekit.transports.watchdog import WATCHDOG
 from outagekit.transports.words import words_for
 
 _ACCEPT_BACKSTOP_S: Final = 1.0
+_REFUSAL_S: Final = 0.5
+"""How long a connection must stand after a command was refused, for that to be a refusal."""
 _STRIKE_S: Final = 3.0
 """What each part of ending a command of root may take."""
 _LONGEST_DETAIL: Final = 1000
@@ -369,7 +371,7 @@ class SshTransport:
             detail = f"the server did not take a command within {accept_s:g} s"
             return Failure(FailureKind.TIMEOUT, detail, sent=sent)
         except (paramiko.SSHException, EOFError, OSError) as fault:
-            if session.is_active():
+            if session.outlasts(_REFUSAL_S):
                 return Failure(FailureKind.PROTOCOL, _refusal(fault))
             detail = "the connection was lost before the server took the command"
             return Failure(FailureKind.LOST, detail, sent=sent)
