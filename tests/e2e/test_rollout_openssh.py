@@ -263,7 +263,10 @@ def test_an_undo_cut_off_in_the_middle_is_looked_at_before_anything_builds_on_it
 def test_people_at_other_terminals_approve_note_and_stop(acme):
     site = acme(3)
     ask = '  - {id: ask, approve: "Really?", once: client}\n'
-    site.playbook(ask + slow(takes=1), "{waves: [1, 2, 100%], pause: first}")
+    let_go = '0; until test -e "$HOME/go"; do sleep 0.05; done'
+    site.playbook(ask + slow(takes=let_go), "{waves: [1, 2, 100%], pause: first}")
+    for machine in (site.machines[0], site.machines[2]):
+        machine.write("go", "")
     running = site.begin_run()
     assert site.await_event("approval.asked")["question"] == "ask@acme"
     assert site.read("tries") == [""] * 3
@@ -273,6 +276,7 @@ def test_people_at_other_terminals_approve_note_and_stop(acme):
     assert site.call("approve", "last", "pause-3.1", "--name", "Jo Weber").code == 0
     site.machines[1].wait_for("session")
     assert site.call("stop", "last", "--because", "enough").code == 0
+    site.machines[1].write("go", "")
     ended = site.end(running)
     assert ended.code == 6, ended
     assert [site.events(name)[0]["who"] for name in ("approval.given", "note", "run.stopping")] == [
