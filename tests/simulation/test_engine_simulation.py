@@ -645,7 +645,9 @@ class Simulating:
 
 @pytest.fixture(scope="module")
 def simulating():
-    number = os.cpu_count() or 1
+    # What pytest-xdist runs beside this has cores of its own.
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = max(1, (os.cpu_count() or 1) // beside)
     processes = [Simulating(first, number) for first in range(number)]
     yield processes
     for process in processes:
