@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from outagekit.events import FailureKind
 from outagekit.redaction import Redactor
@@ -22,6 +24,9 @@ from outagekit.transports.protocol import (
     Outcome,
 )
 from outagekit.transports.sockets import dial
+
+_NAMED: Final = re.compile(r"OK_(STEP|PART)=([A-Za-z0-9_-]+)")
+"""How a command says what it is, in the words of any system."""
 
 Answer = Callable[[str, str], Outcome | Failure]
 """What the endpoint answers to a step's part: `answer(step, part)`."""
@@ -79,8 +84,8 @@ class ScriptedTransport:
         self, command: Command, limits: Limits, on_output: OnOutput | None = None
     ) -> Outcome:
         """Answer as scripted; while held, wait to be aborted."""
-        words = dict(w.split("=", 1) for w in command.line.split() if "=" in w)
-        part = (words["OK_STEP"], words["OK_PART"])
+        words = dict(_NAMED.findall(command.line))
+        part = (words["STEP"], words["PART"])
         self.commands.append(part)
         self.limits_s.append(limits.run_s)
         while not self.hold.is_set():

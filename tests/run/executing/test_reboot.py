@@ -253,6 +253,25 @@ def test_a_login_refused_for_the_fourth_time_ends_it():
     assert machine.transport.opens == 5
 
 
+def test_windows_is_asked_three_times_to_let_us_in_and_seldom_so_that_it_locks_no_account(pace):
+    pace.setattr(reboot_module, "_WINDOWS_REFUSED_S", 0.04)
+    machine = Machine(REFUSED, NOT_YET)
+    done = Done(machine, order_of(os="windows", within_s=60.0))
+    assert done.end == (EndState.FAILED, FailureKind.AUTH)
+    first, second, third = machine.opened_at_s[1:]
+    assert min(second - first, third - second) >= 0.04
+
+
+def test_windows_that_lets_us_in_at_the_third_time_is_back(pace):
+    pace.setattr(reboot_module, "_WINDOWS_REFUSED_S", 0.003)
+    machine = Machine(REFUSED, NOT_YET, NOT_YET, "boot-0002")
+    assert Done(machine, order_of(os="windows", within_s=5.0)).end == CHANGED
+
+
+def test_between_two_refusals_of_windows_are_thirty_seconds():
+    assert reboot_module._WINDOWS_REFUSED_S == 30.0
+
+
 def test_refusals_are_counted_over_the_whole_wait_so_that_no_account_is_locked():
     machine = Machine(NOT_YET, REFUSED, NOT_YET, REFUSED, NOT_YET, REFUSED, NOT_YET, "boot-0002")
     assert Done(machine, order_of(within_s=60.0)).end == (EndState.FAILED, FailureKind.AUTH)
