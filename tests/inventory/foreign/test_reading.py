@@ -18,6 +18,7 @@ from outagekit.inventory.foreign.reading import Source, origin_of, read_foreign,
 from outagekit.inventory.foreign.writing import client_text, write_clients
 from outagekit.inventory.load import inspect, load
 from outagekit.inventory.model import Client, Credential, Endpoint, Site, Winrm
+from outagekit.inventory.windows import user_fault
 
 OURS = "outagekit: 1\nclient: acme\nendpoints: {a: {address: 192.0.2.1, os: linux}}\n"
 
@@ -282,7 +283,7 @@ secrets = st.one_of(
 logins = st.builds(
     Credential,
     name=st.just(""),
-    user=texts,
+    user=texts.filter(lambda user: user_fault(user) is None),
     password=secrets,
     key=st.none() | texts,
     agent=st.just(True),

@@ -198,6 +198,9 @@ def test_a_command_that_is_stopped_in_time_is_not_executed(placed, windows, monk
     identity = started(one, shell, script("true", "fix", "script"))
     one.signal(shell, identity, "ctrl_c")
     assert told(one, shell, identity) == ("", {}, -1073741510)
+    until_s = time.monotonic() + 5  # the answer does not wait for the machine's own record
+    while not machine.received and time.monotonic() < until_s:
+        time.sleep(0.01)
     assert [(entry.part, entry.ran) for entry in machine.received] == [("script", False)]
 
 
